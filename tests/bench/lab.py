@@ -1,0 +1,122 @@
+"""The lab as the benchmarks see it: containers, Patroni's view, and faults against our own containers only."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WAIT_S = 180
+
+
+def run(*argv: str, check: bool = True) -> str:
+    """Standard output of a command; its error text is part of the exception."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout.strip()
+
+
+def secret(name: str) -> str:
+    """A secret of the store, read by the collection's own lookup."""
+    expression = f"{{{{ lookup('rsp.platform.secret', '{name}') }}}}"
+    out = run(".venv/bin/ansible", "ops", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": expression}))
+    return out.split("msg:", 1)[1].strip().strip("'\"")
+
+
+def wait_until(what: str, question: Callable[[], bool], timeout_s: float = WAIT_S) -> float:
+    """Seconds until `question` is true; a timeout is an error."""
+    start = time.monotonic()
+    while time.monotonic() - start < timeout_s:
+        if question():
+            return time.monotonic() - start
+        time.sleep(0.2)
+    raise TimeoutError(f"{what}: not within {timeout_s} s")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Containers and endpoints of this checkout's lab."""
+
+    id: str
+    ca: str
+    services: dict[str, Any]
+
+    @classmethod
+    def load(cls) -> Lab:
+        """Read .lab/; `make up` writes it."""
+        endpoints = json.loads((ROOT / ".lab" / "endpoints.json").read_text())
+        return cls((ROOT / ".lab" / "id").read_text().strip(), endpoints["ca"], endpoints["services"])
+
+    def container(self, host: str) -> str:
+        """Name of a host's container."""
+        return f"rsp-{self.id}-{host}"
+
+    def conninfo(self, role: str = "rw") -> str:
+        """libpq string of an endpoint, with TLS verified and nothing else set."""
+        postgresql = self.services["postgresql"]
+        host, port = postgresql[role][0].rsplit(":", 1)
+        password = secret(postgresql["password"]["secret"])
+        return (
+            f"host={host} port={port} dbname={postgresql['database']} user={postgresql['user']} password={password} "
+            f"sslmode=verify-full sslrootcert={self.ca}"
+        )
+
+    def patroni(self) -> list[dict[str, Any]]:
+        """Members as the first Patroni that answers sees them; empty when none does."""
+        context = ssl.create_default_context(cafile=self.ca)
+        for url in self.services["postgresql"]["rest"].values():
+            try:
+                with urllib.request.urlopen(f"{url}/cluster", timeout=2, context=context) as answer:  # noqa: S310
+                    members: list[dict[str, Any]] = json.load(answer)["members"]
+                    return members
+            except (urllib.error.URLError, TimeoutError, OSError):
+                continue
+        return []
+
+    def primary(self) -> str:
+        """Name of the running leader; an error when there is none."""
+        for member in self.patroni():
+            if member["role"] == "leader" and member["state"] == "running":
+                return str(member["name"])
+        raise RuntimeError("PostgreSQL has no running leader")
+
+    def whole(self) -> bool:
+        """One running leader, all others streaming, at least one of them synchronous."""
+        members = self.patroni()
+        roles = [member["role"] for member in members]
+        return (
+            len(members) == len(self.services["postgresql"]["members"])
+            and roles.count("leader") == 1
+            and "sync_standby" in roles
+            and all(m["state"] in ("running", "streaming") for m in members)
+            and all(m["role"] == "leader" or m["state"] == "streaming" for m in members)
+        )
+
+    def netns(self, host: str, *argv: str) -> str:
+        """Run a command of this machine in the network namespace of a host."""
+        pid = run("docker", "inspect", "-f", "{{.State.Pid}}", self.container(host))
+        return run("nsenter", "-t", pid, "-n", *argv)
+
+    def rest(self, host: str, method: str, path: str, body: dict[str, Any]) -> str:
+        """An authorised call of Patroni's REST API."""
+        access = self.services["postgresql"]["rest_access"]
+        token = base64.b64encode(f"{access['user']}:{secret(access['password']['secret'])}".encode()).decode()
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.services['postgresql']['rest'][host]}{path}",
+            data=json.dumps(body).encode(),
+            method=method,
+            headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
+        )
+        context = ssl.create_default_context(cafile=self.ca)
+        with urllib.request.urlopen(request, timeout=60, context=context) as answer:  # noqa: S310
+            return str(answer.read().decode())
