@@ -10,7 +10,7 @@ short_description: Writes the set of changed tasks of a run to a file
 version_added: "0.1.0"
 author: "rsp.platform maintainers (@rsp-platform)"
 description:
-  - Writes a sorted JSON list of C({host, task, action}) of every task that reported changed.
+  - Writes a sorted JSON list of host, task and action of every task that reported changed.
   - The set of a C(--check) run and that of the real run that follows must be equal; an idempotent run writes an empty list.
 options:
   path:
