@@ -2,8 +2,8 @@
 
     python tests/bench/cpu.py -- .venv/bin/ansible-playbook playbooks/site.yml
 
-The containers' figures come from cgroup accounting, so they include what the services did meanwhile; `--idle S` measures
-the lab at rest for S seconds first and subtracts that share.
+The containers' figures come from cgroup accounting, so they include what the services did meanwhile;
+`--idle S` measures the lab at rest for S seconds first and subtracts that share.
 """
 
 from __future__ import annotations

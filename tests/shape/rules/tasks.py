@@ -13,12 +13,48 @@ COMMANDS = tuple(f"ansible.builtin.{name}" for name in ("command", "shell", "raw
 MOST_COMMANDS = 0.02
 SECRET_KEY = re.compile(r"(^|_)(password|token|secret|passphrase|private_?key)(_content|_id)?$")
 OUR_NO_LOG = "rsp.platform."
-KEYWORDS = frozenset((
-    "name", "when", "register", "loop", "loop_control", "vars", "tags", "notify", "until", "retries", "delay",
-    "become", "become_user", "delegate_to", "delegate_facts", "run_once", "changed_when", "failed_when", "no_log", "check_mode",
-    "diff", "environment", "throttle", "args", "any_errors_fatal", "block", "rescue", "always", "listen", "async", "poll",
-    "connection", "module_defaults", "ignore_unreachable", "timeout", "port", "remote_user", "collections",
-))  # fmt: skip
+KEYWORDS = frozenset(
+    [
+        "name",
+        "when",
+        "register",
+        "loop",
+        "loop_control",
+        "vars",
+        "tags",
+        "notify",
+        "until",
+        "retries",
+        "delay",
+        "become",
+        "become_user",
+        "delegate_to",
+        "delegate_facts",
+        "run_once",
+        "changed_when",
+        "failed_when",
+        "no_log",
+        "check_mode",
+        "diff",
+        "environment",
+        "throttle",
+        "args",
+        "any_errors_fatal",
+        "block",
+        "rescue",
+        "always",
+        "listen",
+        "async",
+        "poll",
+        "connection",
+        "module_defaults",
+        "ignore_unreachable",
+        "timeout",
+        "port",
+        "remote_user",
+        "collections",
+    ]
+)
 
 
 def action(task: dict[str, Any]) -> str | None:

@@ -1,0 +1,219 @@
+"""Runs every test of the project in order, from fast to slow, and counts: what `make test` does.
+
+    python tools/test.py                  all stages
+    python tools/test.py --only unit,shape
+    python tools/test.py --list
+
+A stage that executed nothing has failed. Stages that read files only are cached by the content of their inputs; what
+runs on real servers never is. The last line is `N passed, N failed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rsp-platform" / "test"
+BUILT = ROOT / ".cache" / "built"
+COLLECTION = BUILT / "ansible_collections" / "rsp" / "platform"
+
+
+@dataclass(frozen=True)
+class Count:
+    """Cases of a stage."""
+
+    passed: int = 0
+    failed: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.passed + other.passed, self.failed + other.failed)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named stage; `cached` says that its result depends on the tree's content alone."""
+
+    name: str
+    about: str
+    run: Callable[[], Count]
+    cached: bool = False
+
+
+def command(*argv: str | Path, cwd: Path = ROOT, **environment: str) -> bool:
+    """Run one command with its output shown; whether it succeeded."""
+    print(f"    $ {' '.join(Path(a).name if isinstance(a, Path) else a for a in argv)}", flush=True)
+    path = f"{BIN}:{os.environ['PATH']}"
+    return subprocess.run(argv, cwd=cwd, check=False, env={**os.environ, "PATH": path, **environment}).returncode == 0
+
+
+def each(*commands: tuple[str | Path, ...]) -> Count:
+    """Run commands and count each as one case."""
+    results = [command(*argv) for argv in commands]
+    return Count(sum(results), len(results) - sum(results))
+
+
+def pytest(folder: str, *more: str) -> Count:
+    """Run a folder of tests and count its cases from the report."""
+    report = ROOT / ".cache" / f"pytest-{folder.replace('/', '-')}.xml"
+    report.parent.mkdir(exist_ok=True)
+    report.unlink(missing_ok=True)
+    ended_well = command(BIN / "pytest", folder, f"--junitxml={report}", *more)
+    if not report.is_file():
+        return Count(failed=1)
+    suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314
+    if suite is None:
+        return Count(failed=1)
+    bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    passed = int(suite.get("tests", 0)) - bad - int(suite.get("skipped", 0))
+    return Count(passed, max(bad, 0 if ended_well and passed else 1))
+
+
+def lint() -> Count:
+    """Linters of Python and YAML, with no exceptions."""
+    return each(
+        (BIN / "ruff", "check", "."),
+        (BIN / "ruff", "format", "--check", "."),
+        (BIN / "mypy", "plugins", "tools"),
+        (BIN / "yamllint", "--strict", "."),
+        (BIN / "ansible-lint", "--strict", "--offline"),
+        (BIN / "python", "tools/docs.py", "--check"),
+        (
+            BIN / "antsibull-docs",
+            "lint-collection-docs",
+            "--plugin-docs",
+            "--skip-rstcheck",
+            str(ROOT / "collections/ansible_collections/rsp/platform"),
+        ),
+    )
+
+
+def build() -> bool:
+    """Build the collection and install it into an empty path, as a user gets it."""
+    galaxy = BIN / "ansible-galaxy"
+    subprocess.run(["rm", "-rf", str(BUILT)], check=True)
+    BUILT.mkdir(parents=True)
+    if not command(galaxy, "collection", "build", "--force", "--output-path", str(BUILT)):
+        return False
+    archive = next(BUILT.glob("rsp-platform-*.tar.gz"))
+    return command(galaxy, "collection", "install", "--offline", "--no-deps", "-p", str(BUILT), str(archive))
+
+
+def sanity() -> Count:
+    """ansible-test sanity on the built collection."""
+    if not build():
+        return Count(failed=1)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    ended_well = command(
+        BIN / "ansible-test", "sanity", "--python", version, "--venv", "--requirements", cwd=COLLECTION
+    )
+    return Count(1, 0) if ended_well else Count(0, 1)
+
+
+def installed() -> Count:
+    """The built collection works by its full names from an empty path, also under ansible-runner."""
+    if not build():
+        return Count(failed=1)
+    return pytest("tests/installed")
+
+
+def unit() -> Count:
+    """Unit tests, two at a time."""
+    return pytest("tests/unit", "-n", "2")
+
+
+def lab() -> Count:
+    """`make up` from this checkout, then tests on the running platform."""
+    started = command("make", "up")
+    return Count(int(started), int(not started)) + (pytest("tests/lab") if started else Count())
+
+
+def molecule() -> Count:
+    """Every scenario, one after the other."""
+    scenarios = sorted(
+        path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml") if path.parent.name != "default"
+    )
+    results = [command(BIN / "molecule", "test", "-s", name) for name in scenarios]
+    return Count(sum(results), len(results) - sum(results))
+
+
+STAGES = (
+    Stage("lint", "linters, types, documentation", lint, cached=True),
+    Stage("shape", "the project's own lints", lambda: pytest("tests/shape"), cached=True),
+    Stage("unit", "unit tests", unit),
+    Stage("sanity", "ansible-test sanity on the built collection", sanity, cached=True),
+    Stage("installed", "the built collection by its full names", installed),
+    Stage("lab", "make up, and tests on real servers", lab),
+    Stage("molecule", "scenarios on real containers", molecule),
+)
+
+
+def tree_digest() -> str:
+    """Digest of everything that git would commit, and of the Python that runs it."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.split(b"\0")
+    digest = hashlib.sha256(sys.version.encode())
+    for name in sorted(set(names)):
+        path = ROOT / os.fsdecode(name)
+        if name and path.is_file():
+            digest.update(name + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def run_stage(stage: Stage, digest: str) -> Count:
+    """Run a stage, or take its green result of the same tree."""
+    note = CACHE / f"{stage.name}-{digest}.json"
+    if stage.cached and note.is_file():
+        count = Count(**json.loads(note.read_text(encoding="utf-8")))
+        print(f"=== {stage.name}: {count.passed} passed on this very tree before (cached)", flush=True)
+        return count
+    print(f"=== {stage.name}: {stage.about}", flush=True)
+    start = time.monotonic()
+    count = stage.run()
+    if count.passed + count.failed == 0:
+        print(f"=== {stage.name}: nothing was executed", flush=True)
+        count = Count(failed=1)
+    if stage.cached and not count.failed:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(count.__dict__), encoding="utf-8")
+    took = time.monotonic() - start
+    print(f"=== {stage.name}: {count.passed} passed, {count.failed} failed, {took:.0f} s", flush=True)
+    return count
+
+
+def main() -> int:
+    """Run the chosen stages; 0 only when something ran and nothing failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="comma-separated stages")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+    wanted = [name for name in args.only.split(",") if name]
+    if unknown := set(wanted) - {stage.name for stage in STAGES}:
+        parser.error(f"unknown stage {', '.join(sorted(unknown))}; --list shows all")
+    if args.list:
+        print("\n".join(f"{stage.name:10} {stage.about}" for stage in STAGES))
+        return 0
+    total = Count()
+    for stage in STAGES:
+        if not wanted or stage.name in wanted:
+            total += run_stage(stage, tree_digest())
+    print(f"{total.passed} passed, {total.failed} failed", flush=True)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
