@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage (a) of preflight: judges the whole inventory on the controller. No host, connection or fact is touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible import context
+from ansible.errors import AnsibleActionFail
+from ansible.inventory.manager import split_host_pattern
+from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.rsp.platform.plugins.module_utils.catalogue import Catalogue, CatalogueError
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.contracts import ContractError, read_contracts
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.loading import load_host, relevant_names
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Contract, Host, Inventory, Run
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.registry import RULES, find_problems
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.report import as_result, as_text
+from ansible_collections.rsp.platform.plugins.module_utils.topology import ENVIRONMENTS
+
+COLLECTION = Path(__file__).resolve().parents[2]
+
+
+class ActionModule(ActionBase):
+    """Reads all hosts' variables, the contracts of all roles and the catalogue; fails with every problem at once."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Result of the task: `problems`, and on success how much was looked at."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(
+            argument_spec={
+                "environment": {"type": "str", "choices": list(ENVIRONMENTS)},
+                "confirm": {"type": "str"},
+            }
+        )
+        try:
+            inventory = self._inventory(task_vars or {}, args)
+        except (ContractError, CatalogueError) as err:
+            raise AnsibleActionFail(str(err)) from err
+        problems = find_problems(inventory)
+        looked_at = {"hosts": len(inventory.hosts), "roles": sorted(inventory.contracts), "rules": len(RULES)}
+        if problems:
+            return {**result, "failed": True, "msg": as_text(inventory, problems), "problems": as_result(problems)}
+        text = f"{inventory.label}: {len(inventory.hosts)} hosts, {len(RULES)} rules, no problem"
+        return {**result, "changed": False, "msg": text, "problems": [], **looked_at}
+
+    def _inventory(self, task_vars: dict[str, Any], args: Mapping[str, Any]) -> Inventory:
+        contracts = read_contracts(COLLECTION / "roles", self._read)
+        catalogue = Catalogue.parse(self._read(COLLECTION / "catalogue" / "artifacts.yml"))
+        hostvars = task_vars["hostvars"]
+        return Inventory(
+            label=label(task_vars.get("inventory_dir") or task_vars.get("inventory_file") or "inventory"),
+            hosts=tuple(self._host(name, hostvars, contracts) for name in hostvars),
+            groups={name: tuple(hosts) for name, hosts in task_vars["groups"].items()},
+            contracts=contracts,
+            catalogue={name: tuple(catalogue.versions(name)) for name in catalogue.names()},
+            run=Run(
+                environment=args["environment"],
+                confirm=None if self._task.check_mode else args["confirm"],
+                limit=tuple(split_host_pattern(context.CLIARGS.get("subset") or [])),
+                limited=frozenset(task_vars["ansible_play_hosts_all"]),
+                extra=frozenset(load_extra_vars(self._loader)),
+                environ=frozenset(name for name, value in os.environ.items() if value),
+            ),
+        )
+
+    def _host(self, name: str, hostvars: Any, contracts: Mapping[str, Contract]) -> Host:
+        raw = hostvars.raw_get(name)
+        # In check mode the secret store makes nothing: preflight never changes anything.
+        variables = {**raw, "hostvars": hostvars, "ansible_check_mode": True}
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+        return load_host(name, raw, relevant_names(raw, contracts), templar.template)
+
+    def _read(self, path: Path) -> Any:
+        return self._loader.load_from_file(str(path))
+
+
+def label(source: str) -> str:
+    """What people call an inventory: its path, relative when it is below the current directory."""
+    path, here = Path(source), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All rules of preflight (a), in the order in which their problems are told."""
+
+from __future__ import annotations
+
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Problem, Rule
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.report import merged
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.rules import (
+    members,
+    platform,
+    roles,
+    run,
+    secrets,
+)
+
+RULES: tuple[Rule, ...] = (
+    run.right_environment,
+    run.confirmed,
+    run.limit_exists,
+    platform.platform_variables,
+    platform.same_everywhere,
+    platform.known_zones,
+    platform.unique_addresses,
+    platform.address_in_zone,
+    members.has_members,
+    members.members_are_hosts,
+    members.odd_quorum,
+    members.zone_without_majority,
+    members.limit_keeps_services_whole,
+    roles.templates_resolve,
+    roles.known_names,
+    roles.right_values,
+    roles.required_are_set,
+    roles.listed_versions,
+    roles.separate_ports,
+    secrets.backend_complete,
+    secrets.secrets_present,
+)
+
+
+def find_problems(inventory: Inventory) -> list[Problem]:
+    """Every problem of the inventory, each once, with all hosts that have it.
+
+    An inventory without hosts is itself a problem: a check that looped over nothing proves nothing.
+    """
+    if not inventory.hosts:
+        return [Problem((), "hosts", "the inventory has no hosts", "choose an inventory with -i")]
+    return merged(problem for rule in RULES for problem in rule(inventory))

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of the call itself: the environment that the playbook is for, its confirmation, `--limit`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Problem, shown
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import nearest
+
+
+def right_environment(inventory: Inventory) -> Iterator[Problem]:
+    """An environment's playbook runs only on an inventory of that environment."""
+    wanted = inventory.run.environment
+    for host, value in inventory.each("platform_environment"):
+        if wanted is not None and value != wanted:
+            rule = f"this playbook is for {wanted} inventories only"
+            fix = f"choose a {wanted} inventory with -i, or run playbooks/environments/{value}.yml"
+            yield Problem((host.name,), "platform_environment", rule, fix, shown(value))
+
+
+def confirmed(inventory: Inventory) -> Iterator[Problem]:
+    """Where a confirmation is asked for, the platform's name was typed."""
+    name, typed = inventory.first("platform_name"), inventory.run.confirm
+    if typed is not None and typed != name:
+        rule = f"this changes {name}, which must be confirmed by its name"
+        yield Problem(
+            (), "confirm", rule, f"add -e confirm={name} (--check needs none)", shown(typed) if typed else None
+        )
+
+
+def limit_exists(inventory: Inventory) -> Iterator[Problem]:
+    """Every pattern of `--limit` matches a host or a group; Ansible itself only warns when one of several doesn't."""
+    names = {host.name for host in inventory.hosts} | set(inventory.groups) | {"all"}
+    for pattern in inventory.run.limit:
+        bare = re.sub(r"\[-?\d*(?::-?\d*)?\]$", "", pattern.lstrip("!&"))
+        if not _matches(bare, names):
+            near = nearest(bare, names)
+            fix = f"did you mean {near}?" if near else "name hosts or groups of this inventory"
+            yield Problem((), "--limit", "matches no host and no group", fix, shown(pattern))
+
+
+def _matches(pattern: str, names: set[str]) -> bool:
+    if pattern.startswith("@"):  # a file of hosts that Ansible itself wrote
+        return True
+    if pattern.startswith("~"):
+        return any(re.match(pattern[1:], name) for name in names)
+    return any(fnmatchcase(name, pattern) for name in names)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of the secret store: the back-end is described completely, and what nobody can make is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Problem
+from ansible_collections.rsp.platform.plugins.module_utils.topology import SECRET_BACKENDS
+
+
+def backend_complete(inventory: Inventory) -> Iterator[Problem]:
+    """`platform_secrets` has the keys of its back-end, and none of another."""
+    for host, store in inventory.each("platform_secrets"):
+        wanted = SECRET_BACKENDS.get(store.get("backend", "")) if isinstance(store, dict) else None
+        if wanted is None:  # platform_variables reports the type and the back-end's name
+            continue
+        backend = store["backend"]
+        for key in wanted:
+            if not store.get(key):
+                rule = f"back-end {backend} needs it"
+                yield Problem((host.name,), f"platform_secrets.{key}", rule, f"set {key}")
+        for key in sorted(set(store) - set(wanted) - {"backend"}):
+            rule = f"is no key of back-end {backend}"
+            fix = f"remove it; its keys are {', '.join(wanted)}"
+            yield Problem((host.name,), f"platform_secrets.{key}", rule, fix)
+
+
+def secrets_present(inventory: Inventory) -> Iterator[Problem]:
+    """With back-end `environment`, every secret that a service needs is in the controller's environment."""
+    store = inventory.first("platform_secrets")
+    if not isinstance(store, dict) or store.get("backend") != "environment":
+        return
+    prefix = str(store.get("prefix") or "")
+    for contract, _ in inventory.services():
+        for secret in contract.secrets:
+            name = f"{prefix}{secret.upper()}"
+            if name not in inventory.run.environ:
+                rule = f"role {contract.role} needs this secret, and the environment of the controller lacks it"
+                yield Problem((), name, rule, f"export {name} (AWX: a custom credential) before the run")
