@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""etcd seen through the JSON gateway of its members. Status needs no user, only a client certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
+from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError, Member, ServiceState
+
+MEMBER_TIMEOUT_S = 3.0
+NO_LEADER = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one member answered: its /health and its /v3/maintenance/status."""
+
+    health: Mapping[str, Any]
+    status: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the cluster answered.
+
+    Attributes:
+        listed: member/list of the member that was asked first.
+        alarms: maintenance/alarm.
+        seen: by member id, of the members that could be asked.
+        unreachable: why the others could not, one sentence each.
+    """
+
+    listed: Mapping[str, Any]
+    alarms: Mapping[str, Any]
+    seen: dict[str, Seen] = field(default_factory=dict)
+    unreachable: list[str] = field(default_factory=list)
+
+
+class EtcdDriver:
+    """Asks one member who belongs to the cluster, then each member how it is."""
+
+    def __init__(
+        self, connect: Callable[[str], JsonClient], url: str, known: tuple[KnownMember, ...] = (), cluster: str = "etcd"
+    ) -> None:
+        """`connect` opens a client for the URL of a member; `url` is the member that is asked first."""
+        self._connect = connect
+        self._url = url
+        self._known = known
+        self._cluster = cluster
+
+    @classmethod
+    def connect(cls, connection: Connection, known: tuple[KnownMember, ...], cluster: str) -> EtcdDriver:
+        """A driver that uses the TLS settings of `connection` for every member; nothing is contacted yet."""
+        timeout = min(connection.timeout_s, MEMBER_TIMEOUT_S)  # a dead host must not use up the gate's patience
+        return cls(
+            lambda url: JsonClient(replace(connection, url=url, timeout_s=timeout)), connection.url, known, cluster
+        )
+
+    def state(self) -> ServiceState:
+        """The cluster at this moment; lag is in Raft log entries behind the most advanced member.
+
+        Raises DriverError when the first member cannot be asked.
+        """
+        first = self._connect(self._url)
+        try:
+            listed = _post(first, "/v3/cluster/member/list")
+            alarms = _post(first, "/v3/maintenance/alarm", action="GET")
+        finally:
+            first.close()
+        answers = Answers(listed, alarms)
+        for entry in _entries(listed, "members"):
+            try:
+                answers.seen[entry["ID"]] = self._ask(entry["clientURLs"][0])
+            except (KeyError, IndexError):
+                answers.unreachable.append(f"member {entry.get('ID')} has not published where it listens")
+            except DriverError as err:
+                answers.unreachable.append(str(err))
+        return parse_state(answers, self._known, self._cluster, first.certificate_days())
+
+    def _ask(self, url: str) -> Seen:
+        client = self._connect(url)
+        try:
+            health = client.call("GET", "/health", accept=(200, 503)).data
+            return Seen(health if isinstance(health, dict) else {}, _post(client, "/v3/maintenance/status"))
+        finally:
+            client.close()
+
+
+def parse_state(
+    answers: Answers, known: tuple[KnownMember, ...], cluster: str, certificate_days: float | None
+) -> ServiceState:
+    """State from recorded or fresh answers, members ordered by name. Raises DriverError when they make no sense."""
+    seen = answers.seen
+    try:
+        entries = _entries(answers.listed, "members")
+        ids = {entry["ID"]: _name(entry, known) for entry in entries}
+        leader, disagreement = _leader(seen.values())
+        newest = max((int(s.status["raftIndex"]) for s in seen.values()), default=0)
+        members = [_member(e, ids[e["ID"]], seen.get(e["ID"]), leader=leader, newest=newest) for e in entries]
+        raised = [f"alarm {a['alarm']} on {ids[a['memberID']]}" for a in _entries(answers.alarms, "alarms")]
+    except (KeyError, IndexError, TypeError, ValueError) as err:
+        raise DriverError(f"etcd's answer was not understood: {type(err).__name__} {err}") from err
+    zones = {k.name: k.zone for k in known}
+    return ServiceState(
+        service="etcd",
+        cluster=cluster,
+        members=tuple(replace(m, zone=zones.get(m.name)) for m in sorted(members, key=lambda m: m.name)),
+        leader=ids.get(leader) if leader else None,
+        certificate_days=certificate_days,
+        problems=(*answers.unreachable, *disagreement, *raised),
+    )
+
+
+def _leader(seen: Collection[Seen]) -> tuple[str | None, tuple[str, ...]]:
+    """The leader's id as the members of the newest term name it, and a problem when they name two."""
+    term = max((int(s.status["raftTerm"]) for s in seen), default=0)
+    named = {str(s.status.get("leader", NO_LEADER)) for s in seen if int(s.status["raftTerm"]) == term} - {NO_LEADER}
+    if len(named) > 1:
+        return None, (f"members of term {term} name {len(named)} leaders",)
+    return next(iter(named), None), ()
+
+
+def _member(entry: Mapping[str, Any], name: str, seen: Seen | None, *, leader: str | None, newest: int) -> Member:
+    learner = bool(entry.get("isLearner", False))
+    role = "leader" if entry["ID"] == leader else "learner" if learner else "follower"
+    member = Member(name=name, address=_address(entry), role=role, voter=not learner)
+    if seen is None:
+        return member
+    return replace(
+        member,
+        healthy=seen.health.get("health") == "true" and not seen.status.get("errors"),
+        lag=max(0, newest - int(seen.status["raftAppliedIndex"])),
+        version=seen.status.get("version"),
+    )
+
+
+def _name(entry: Mapping[str, Any], known: tuple[KnownMember, ...]) -> str:
+    """A member that was added but never started has no name yet: its address tells who it will be."""
+    by_address = next((k.name for k in known if k.address == _address(entry)), None)
+    return entry.get("name") or by_address or str(entry["ID"])
+
+
+def _address(entry: Mapping[str, Any]) -> str:
+    return urlsplit(entry["peerURLs"][0]).hostname or ""
+
+
+def _entries(answer: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """A repeated field of the gateway, which leaves out what is empty."""
+    found: Iterable[Mapping[str, Any]] = answer.get(key) or ()
+    return list(found)
+
+
+def _post(client: JsonClient, path: str, **body: Any) -> Mapping[str, Any]:
+    """POST of the gateway; anything but a JSON object raises DriverError."""
+    answer = client.call("POST", path, json=body).data
+    if not isinstance(answer, dict):
+        raise DriverError(f"{path} answered no object")
+    return answer
