@@ -14,10 +14,10 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rsp-platform" / "test"
 BUILT = ROOT / ".cache" / "built"
+CLOSING = re.compile(r"(\d+) (passed|failed|errors?)\b")
 COLLECTION = BUILT / "ansible_collections" / "rsp" / "platform"
 
 
@@ -64,19 +65,17 @@ def each(*commands: tuple[str | Path, ...]) -> Count:
 
 
 def pytest(folder: str, *more: str) -> Count:
-    """Run a folder of tests and count its cases from the report."""
-    report = ROOT / ".cache" / f"pytest-{folder.replace('/', '-')}.xml"
-    report.parent.mkdir(exist_ok=True)
-    report.unlink(missing_ok=True)
-    ended_well = command(BIN / "pytest", folder, f"--junitxml={report}", *more)
-    if not report.is_file():
-        return Count(failed=1)
-    suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314
-    if suite is None:
-        return Count(failed=1)
-    bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-    passed = int(suite.get("tests", 0)) - bad - int(suite.get("skipped", 0))
-    return Count(passed, max(bad, 0 if ended_well and passed else 1))
+    """Run a folder of tests and count its cases from pytest's closing line."""
+    print(f"    $ pytest {folder} {' '.join(more)}", flush=True)
+    argv = [str(BIN / "pytest"), folder, "--color=no", *more]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        closing = ""
+        for line in process.stdout or ():
+            print(f"    {line}", end="", flush=True)
+            closing = line if CLOSING.search(line) else closing
+    cases = {word.rstrip("s"): int(number) for number, word in CLOSING.findall(closing)}
+    bad = cases.get("failed", 0) + cases.get("error", 0)
+    return Count(cases.get("passed", 0), bad or int(process.returncode != 0))
 
 
 def lint() -> Count:

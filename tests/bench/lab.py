@@ -76,7 +76,7 @@ class Lab:
         context = ssl.create_default_context(cafile=self.ca)
         for url in self.services["postgresql"]["rest"].values():
             try:
-                with urllib.request.urlopen(f"{url}/cluster", timeout=2, context=context) as answer:  # noqa: S310
+                with urllib.request.urlopen(f"{url}/cluster", timeout=2, context=context) as answer:
                     members: list[dict[str, Any]] = json.load(answer)["members"]
                     return members
             except (urllib.error.URLError, TimeoutError, OSError):
@@ -111,12 +111,12 @@ class Lab:
         """An authorised call of Patroni's REST API."""
         access = self.services["postgresql"]["rest_access"]
         token = base64.b64encode(f"{access['user']}:{secret(access['password']['secret'])}".encode()).decode()
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             f"{self.services['postgresql']['rest'][host]}{path}",
             data=json.dumps(body).encode(),
             method=method,
             headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
         )
         context = ssl.create_default_context(cafile=self.ca)
-        with urllib.request.urlopen(request, timeout=60, context=context) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60, context=context) as answer:
             return str(answer.read().decode())

@@ -15,7 +15,8 @@ CLEAN = {
     ),
     "roles/demo/tasks/main.yml": "- name: Main | Preflight\n  ansible.builtin.import_tasks: preflight.yml\n",
     "roles/demo/tasks/preflight.yml": (
-        "- name: Preflight | Look\n  rsp.platform.host_check: {service: demo}\n  register: __demo_host\n  when: demo_on\n"
+        "- name: Preflight | Look\n  rsp.platform.host_check: {service: demo}\n"
+        "  register: __demo_host\n  when: demo_on\n"
     ),
     "roles/demo/templates/demo.j2": "port = {{ demo_port }}\n",
     "plugins/modules/demo.py": (
