@@ -9,7 +9,8 @@ author: "rsp.platform maintainers (@rsp-platform)"
 version_added: 0.1.0
 short_description: Judges an inventory before any host is touched
 description:
-  - Reads the variables of all hosts, the argument specs and C(meta/rules.yml) of every role of this collection, and the artifact catalogue.
+  - Reads the variables of all hosts, the argument specs and C(meta/rules.yml) of every role of this collection,
+    and the artifact catalogue.
   - Fails with all problems at once. Each names host, variable, value, the rule and the fix.
   - Opens no connection and gathers no facts. What needs facts is checked by each role's own preflight.
   - Run it once in a play over V(all); hosts outside C(--limit) are judged too.

@@ -19,6 +19,7 @@ RULES: tuple[Rule, ...] = (
     run.limit_exists,
     platform.platform_variables,
     platform.same_everywhere,
+    platform.zone_networks,
     platform.known_zones,
     platform.unique_addresses,
     platform.address_in_zone,

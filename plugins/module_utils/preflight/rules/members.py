@@ -71,21 +71,20 @@ def zone_without_majority(inventory: Inventory) -> Iterator[Problem]:
     if not isinstance(zones, list) or len(zones) < ZONES_THAT_SPREAD:
         return
     for contract, members in inventory.services():
-        if contract.voters is None or len(members) < 2:
+        if contract.voters is None or len(members) == 1:
             continue
         for zone, names in _by_zone(members).items():
             if len(names) * 2 > len(members):
-                rule = (
-                    f"{contract.role} has {len(names)} of {len(members)} voters in zone {zone}: losing it loses quorum"
-                )
+                share = f"{len(names)} of {len(members)} voters"
+                rule = f"{contract.role} has {share} in zone {zone}: losing it loses quorum"
                 fix = f"put one of {', '.join(names)} in another zone"
                 yield Problem((names[-1],), "platform_zone", rule, fix, shown(zone))
 
 
 def limit_keeps_services_whole(inventory: Inventory) -> Iterator[Problem]:
-    """`--limit` names what exists, and of a service that votes it holds all members or fewer than a quorum.
+    """`--limit` holds all members of a service that votes, or so few that the rest keeps quorum.
 
-    A majority that runs a new configuration while the rest doesn't is a service of which nobody can say which half is right.
+    When a majority runs a new configuration and the rest doesn't, nobody can say which half is right.
     """
     run = inventory.run
     for contract, members in inventory.services():
@@ -108,7 +107,7 @@ def _refusal(voters: int, *, small: bool) -> tuple[str, str]:
         return "1 voter is no quorum: the service dies with its host", fix
     if voters > max(ODD_VOTERS):
         return f"{voters} voters make every write wait for {voters // 2 + 1} of them", "list 3, 5 or 7 members"
-    fix = "list 3 members, one a zone" if voters == 2 else f"list {voters - 1} or {voters + 1} members"
+    fix = "list 3 members, one a zone" if voters < min(ODD_VOTERS) else f"list {voters - 1} or {voters + 1} members"
     return f"{voters} voters survive the loss of no more than {voters - 1} would", fix
 
 

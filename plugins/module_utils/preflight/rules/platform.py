@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Problem, shown
@@ -46,53 +46,46 @@ def same_everywhere(inventory: Inventory) -> Iterator[Problem]:
                 yield Problem((host.name,), name, rule, "set it once, in group_vars/all", shown(value))
 
 
-def known_zones(inventory: Inventory) -> Iterator[Problem]:
-    """`platform_zones` has each name and network once, and every host's zone is in it."""
-    zones = _zones(inventory)
-    names = [zone.get("name") for zone in zones]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield Problem(
-                (), f"platform_zones[{index}].name", "two zones have the same name", "name each once", shown(name)
-            )
-    networks: list[tuple[str, Any]] = []
-    for index, zone in enumerate(zones):
-        cidr = zone.get("cidr")
-        if not isinstance(cidr, str):
-            continue
-        path = f"platform_zones[{index}].cidr"
+def zone_networks(inventory: Inventory) -> Iterator[Problem]:
+    """`platform_zones` has each name once, and networks that exist and don't overlap."""
+    earlier: dict[str, IPv4Network | IPv6Network | None] = {}
+    for index, zone in enumerate(_zones(inventory)):
+        name, cidr = str(zone.get("name")), zone.get("cidr")
+        path = f"platform_zones[{index}]"
+        if name in earlier:
+            yield Problem((), f"{path}.name", "two zones have the same name", "name each once", shown(name))
+        network = None
         try:
-            network = ip_network(cidr)
+            network = ip_network(cidr) if isinstance(cidr, str) else None
         except ValueError as err:
-            yield Problem((), path, f"is no network: {err}", "write it like 10.20.0.0/24", shown(cidr))
-            continue
-        for other, earlier in networks:
-            if network.version == earlier.version and network.overlaps(earlier):
+            yield Problem((), f"{path}.cidr", f"is no network: {err}", "write it like 10.20.0.0/24", shown(cidr))
+        for other, taken in earlier.items():
+            if network and taken and network.version == taken.version and network.overlaps(taken):
                 rule = f"overlaps zone {other}: a zone could not be told by its network"
-                yield Problem((), path, rule, "give each zone its own network", shown(cidr))
-        networks.append((str(zone.get("name")), network))
+                yield Problem((), f"{path}.cidr", rule, "give each zone its own network", shown(cidr))
+        earlier[name] = network
+
+
+def known_zones(inventory: Inventory) -> Iterator[Problem]:
+    """Every host's zone is one of `platform_zones`."""
+    names = [str(zone.get("name")) for zone in _zones(inventory)]
     for host, zone in inventory.each("platform_zone"):
         if names and zone not in names:
-            near = nearest(str(zone), map(str, names))
-            fix = (
-                f"did you mean {near}?"
-                if near
-                else f"use one of {', '.join(map(str, names))}, or add it to platform_zones"
-            )
+            near = nearest(str(zone), names)
+            fix = f"did you mean {near}?" if near else f"use one of {', '.join(names)}, or add it to platform_zones"
             yield Problem((host.name,), "platform_zone", "is not listed in platform_zones", fix, shown(zone))
 
 
 def unique_addresses(inventory: Inventory) -> Iterator[Problem]:
     """No two hosts share an address: neither for their peers nor for ssh."""
     for variable in ("platform_address", "ansible_host"):
-        owners: dict[Any, list[str]] = defaultdict(list)
+        owners: dict[str, list[str]] = defaultdict(list)
         for host, value in inventory.each(variable):
             owners[str(value)].append(host.name)
         for value, hosts in owners.items():
             if len(hosts) > 1:
-                yield Problem(
-                    tuple(hosts), variable, "several hosts have this address", "give each host its own", shown(value)
-                )
+                rule = "several hosts have this address"
+                yield Problem(tuple(hosts), variable, rule, "give each host its own", shown(value))
 
 
 def address_in_zone(inventory: Inventory) -> Iterator[Problem]:
@@ -110,7 +103,7 @@ def address_in_zone(inventory: Inventory) -> Iterator[Problem]:
         cidr = cidrs.get(zone)
         try:
             inside = cidr is None or address in ip_network(cidr)
-        except ValueError:  # known_zones reports the network itself
+        except ValueError:  # zone_networks reports the network itself
             continue
         if not inside:
             rule = f"is outside {cidr}, the network of zone {zone}"

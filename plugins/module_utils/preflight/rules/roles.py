@@ -64,11 +64,11 @@ def required_are_set(inventory: Inventory) -> Iterator[Problem]:
     """On a service's members, the variables that its role can't do without are set."""
     for contract, members in inventory.services():
         names = {member["name"] for member in members}
+        required = [name for name, option in contract.options.items() if option.required]
         for host in inventory.hosts:
-            for name, option in contract.options.items():
-                if host.name in names and option.required and name not in host.broken:
-                    if host.variables.get(name) is None:
-                        yield Problem((host.name,), name, f"role {contract.role} requires it", "set it")
+            for name in required if host.name in names else ():
+                if host.variables.get(name) is None and name not in host.broken:
+                    yield Problem((host.name,), name, f"role {contract.role} requires it", "set it")
 
 
 def listed_versions(inventory: Inventory) -> Iterator[Problem]:
