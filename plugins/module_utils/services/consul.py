@@ -29,8 +29,7 @@ class ConsulDriver:
     @classmethod
     def connect(cls, connection: Connection, known: tuple[KnownMember, ...], cluster: str) -> ConsulDriver:
         """A driver for an API at `connection`; nothing is contacted yet."""
-        headers = {AUTH_HEADER: connection.token} if connection.token else {}
-        return cls(JsonClient(replace(connection, headers=headers)), known, cluster)
+        return cls(consul_client(connection), known, cluster)
 
     def state(self) -> ServiceState:
         """The cluster as this agent sees it; lag is in Raft log entries behind the leader."""
@@ -57,6 +56,12 @@ class ConsulDriver:
         if isinstance(answer.data, dict):
             return answer.data, ()
         return {}, (f"autopilot does not judge the servers: {answer.data}",)
+
+
+def consul_client(connection: Connection) -> JsonClient:
+    """A client that sends the connection's token as Consul wants it."""
+    headers = {AUTH_HEADER: connection.token} if connection.token else {}
+    return JsonClient(replace(connection, headers=headers))
 
 
 def parse_members(
