@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Applying a set of files: recover, compare, stage, validate, swap, and say what the unit needs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.rsp.platform.plugins.module_utils.file_set import (
+    Change,
+    FilesError,
+    FileSet,
+    compare,
+    kind_of,
+    manifest_files,
+    observe,
+    strongest,
+    unknown_names,
+)
+from ansible_collections.rsp.platform.plugins.module_utils.file_set_diff import diff, mask
+from ansible_collections.rsp.platform.plugins.module_utils.generations import (
+    Generations,
+    Pending,
+    make_private,
+    outstanding,
+    pending_now,
+)
+from ansible_collections.rsp.platform.plugins.module_utils.units import Run, UnitState, show
+
+TREE = "%s"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a member.
+
+    Attributes:
+        wanted: the files; without entries when only the last generation is asked for.
+        validators: argv lists; one with `%s` sees the staged tree, one without sees the swapped files.
+        unit: the unit that takes the files, None when none does.
+        check: predict, write nothing.
+    """
+
+    wanted: FileSet
+    validators: tuple[tuple[str, ...], ...] = ()
+    unit: str | None = None
+    check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The member: how commands run there, and where state is kept."""
+
+    run: Run
+    store: Generations
+    which: Callable[[str], str | None] = shutil.which
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the files need, and what of it the unit has to be asked for now."""
+
+    recorded: str
+    now: str
+
+
+def apply(asked: Asked, host: Host) -> dict[str, Any]:
+    """Bring the member's files to the set, or predict it; keys of the module result.
+
+    Raises:
+        FilesError: refused or impossible; the files are as they were before.
+    """
+    if asked.check:
+        return _predict(asked, host)
+    with host.store.locked():
+        recovered = host.store.recover()
+        manifest = host.store.manifest()
+        changes = compare(asked.wanted, manifest["files"], observe)
+        problems = unknown_names(asked.wanted) if changes else []
+        if problems:
+            raise FilesError("nothing was changed:\n  " + "\n  ".join(problems), problems=problems)
+        unit = _unit(asked, host, changes)
+        needs = _needs(changes, unit, host.store.pending())
+        files = manifest_files(asked.wanted)
+        if changes:
+            _validate_staged(asked, host, changes)
+            manifest = _next(manifest["generation"] + 1, files, unit)
+            _swap(asked, host, changes, manifest, needs)
+        else:
+            host.store.keep_manifest({**manifest, "files": files})
+            if unit is not None and unit.running and needs.recorded == "none":
+                host.store.keep_pending(None)
+        return _result(changes, needs, manifest["generation"], recovered=recovered)
+
+
+def go_back(asked: Asked, host: Host) -> dict[str, Any]:
+    """Bring the last generation back. What is there now becomes the previous one: going back twice changes nothing.
+
+    Raises:
+        FilesError: there is no previous generation.
+    """
+    if asked.check:
+        return _go_back(asked, host, recovered=host.store.interrupted() is not None)
+    with host.store.locked():
+        return _go_back(asked, host, recovered=host.store.recover())
+
+
+def _go_back(asked: Asked, host: Host, *, recovered: bool) -> dict[str, Any]:
+    record = host.store.previous()
+    if record is None:
+        raise FilesError(f"{asked.wanted.service} has no previous generation on this member → nothing to bring back")
+    known = {**record.manifest["files"], **host.store.manifest()["files"]}
+    changes = []
+    for dest, node in record.nodes.items():
+        before, facts = observe(dest), known.get(dest, {})
+        if before != node:
+            need, secret = str(facts.get("need", "none")), bool(facts.get("secret", True))
+            changes.append(Change(dest, kind_of(before, node), need, before, node, secret))
+    unit = _unit(asked, host, changes)
+    needs = _needs(changes, unit, host.store.pending())
+    generation = record.manifest["generation"]
+    if changes and not asked.check:
+        _swap(asked, host, changes, _next(generation, record.manifest["files"], unit), needs)
+    return _result(changes, needs, generation, recovered=recovered)
+
+
+def _predict(asked: Asked, host: Host) -> dict[str, Any]:
+    interrupted = host.store.interrupted()
+    manifest = interrupted.manifest if interrupted else host.store.manifest()
+    as_left = interrupted.nodes if interrupted else {}
+    changes = compare(asked.wanted, manifest["files"], lambda path: as_left.get(path) or observe(path))
+    needs = _needs(changes, _unit(asked, host, changes), host.store.pending())
+    skipped = _validate_staged(asked, host, changes)
+    generation = manifest["generation"] + bool(changes)
+    return _result(changes, needs, generation, recovered=interrupted is not None, skipped=skipped)
+
+
+def _next(generation: int, files: Mapping[str, Any], unit: UnitState | None) -> dict[str, Any]:
+    return {"generation": generation, "files": files, "unit_was_active": unit is not None and unit.running}
+
+
+def _swap(asked: Asked, host: Host, changes: list[Change], manifest: Mapping[str, Any], needs: Needs) -> None:
+    """Swap all changed files together, ask the validators that need them in place, commit; or put everything back."""
+    store = host.store
+    try:
+        store.begin({change.dest: change.before for change in changes})
+        store.write({change.dest: change.after for change in changes})
+        for argv in asked.validators if _contents_change(changes) else ():
+            if not _sees_staging(argv):
+                _ask(argv, asked, host, "rolled back, the files are as they were before")
+        # The time is taken when the files are in place: a process that started before has not read them.
+        keep = needs.recorded != "none" and asked.unit is not None
+        store.commit(manifest, pending_now(needs.recorded) if keep else None)
+    except BaseException as err:
+        store.recover()
+        if isinstance(err, OSError):
+            raise FilesError(f"nothing was changed: {err}", rolled_back=True) from err
+        raise
+
+
+def _unit(asked: Asked, host: Host, changes: Sequence[Change]) -> UnitState | None:
+    """State of the unit, asked only when the answer matters."""
+    if asked.unit is None or not (changes or host.store.pending()):
+        return None
+    return show(host.run, [asked.unit])[asked.unit]
+
+
+def _needs(changes: Sequence[Change], unit: UnitState | None, pending: Pending | None) -> Needs:
+    """The strongest need of the changes and of what the unit has not yet taken; a start takes all."""
+    recorded = strongest(change.need for change in changes)
+    if unit is None:
+        return Needs(recorded, recorded)
+    recorded = strongest([recorded, outstanding(pending, unit)])
+    return Needs(recorded, recorded if unit.running else "none")
+
+
+def _contents_change(changes: Sequence[Change]) -> bool:
+    return any(change.kind != "attributes" and change.is_file for change in changes)
+
+
+def _sees_staging(argv: Sequence[str]) -> bool:
+    return any(TREE in word for word in argv)
+
+
+def _validate_staged(asked: Asked, host: Host, changes: Sequence[Change]) -> list[str]:
+    """Show the staged tree to the validators; those that a check run cannot ask are returned."""
+    if not _contents_change(changes):
+        return []
+    skipped = [argv for argv in asked.validators if asked.check and not (_sees_staging(argv) and host.which(argv[0]))]
+    staged = [argv for argv in asked.validators if _sees_staging(argv) and argv not in skipped]
+    if staged:
+        with _staged_tree(asked, host) as tree:
+            for argv in staged:
+                _ask([word.replace(TREE, str(tree)) for word in argv], asked, host, "nothing was changed")
+    return [" ".join(argv) for argv in skipped]
+
+
+@contextmanager
+def _staged_tree(asked: Asked, host: Host) -> Iterator[Path]:
+    """All files of the set under one private directory that is gone afterwards."""
+    if asked.check:
+        base = host.store.home.parent
+        tree = Path(tempfile.mkdtemp(prefix="rsp-check-", dir=base if base.is_dir() else None))
+    else:
+        tree = host.store.staging
+        make_private(tree)
+    try:
+        stage(asked.wanted, tree)
+        yield tree
+    except OSError as err:
+        raise FilesError(f"nothing was changed: {err}") from err
+    finally:
+        shutil.rmtree(tree)
+
+
+def stage(wanted: FileSet, tree: Path) -> None:
+    """Write the whole set under `tree`, mirroring absolute paths. Owners are left out: validators run as root."""
+    for directory in wanted.directories:
+        (tree / directory.path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    for file in wanted.files:
+        if file.content is not None:
+            staged = tree / file.dest.lstrip("/")
+            staged.parent.mkdir(parents=True, exist_ok=True)
+            staged.touch(mode=0o600)
+            staged.write_bytes(file.content)
+            staged.chmod(0o600 if file.secret else file.mode | 0o400)
+
+
+def _ask(argv: Sequence[str], asked: Asked, host: Host, outcome: str) -> None:
+    if not host.which(argv[0]):
+        raise FilesError(f"{outcome}: validator {argv[0]} is not installed → install it before the files, or drop it")
+    code, out, err = host.run(argv)
+    if code == 0:
+        return
+    stdout, stderr = mask(out, asked.wanted).strip(), mask(err, asked.wanted).strip()
+    raise FilesError(
+        f"{outcome}: validator {' '.join(argv)} refused (rc {code}): {stderr or stdout}",
+        validator=list(argv),
+        rc=code,
+        stdout=stdout,
+        stderr=stderr,
+        rolled_back=outcome.startswith("rolled back"),
+    )
+
+
+def _result(
+    changes: Sequence[Change], needs: Needs, generation: int, *, recovered: bool, skipped: Sequence[str] = ()
+) -> dict[str, Any]:
+    return {
+        "changed": bool(changes) or recovered,
+        "needs": needs.now,
+        "files": [{"dest": change.dest, "change": change.kind, "need": change.need} for change in changes],
+        "generation": generation,
+        "skipped_validators": list(skipped),
+        "rolled_back": recovered,
+        "diff": diff(changes),
+    }
