@@ -33,11 +33,12 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Result of the task: `problems`, and on success how much was looked at."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, args = self.validate_argument_spec(
+        _, args = ActionBase.validate_argument_spec(
+            self,
             argument_spec={
                 "environment": {"type": "str", "choices": list(ENVIRONMENTS)},
                 "confirm": {"type": "str"},
-            }
+            },
         )
         try:
             inventory = self._inventory(task_vars or {}, args)

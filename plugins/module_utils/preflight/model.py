@@ -162,11 +162,12 @@ class Problem:
     """One broken rule, with the way out.
 
     Attributes:
-        hosts: where it was seen; empty for the inventory as a whole or the command line.
+        hosts: where it was seen; empty for the inventory as a whole, or when `place` says where.
         variable: name, or path in it: platform_zones[1].cidr.
         rule: what is wrong, in one sentence.
         fix: what to do.
         value: as shown to people; None when unset or not to be shown.
+        place: where it was seen when that is no host: the command line, the controller.
     """
 
     hosts: tuple[str, ...]
@@ -174,7 +175,11 @@ class Problem:
     rule: str
     fix: str
     value: str | None = None
+    place: str | None = None
 
+
+COMMAND_LINE = "command line"
+CONTROLLER = "controller"
 
 Rule = Callable[[Inventory], Iterator[Problem]]
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 from typing import Any
@@ -31,10 +32,10 @@ def as_text(inventory: Inventory, problems: Collection[Problem]) -> str:
 
 def where(inventory: Inventory, problem: Problem) -> str:
     """The hosts of a problem, or where else it comes from."""
-    if problem.variable.split("[")[0].split(".")[0] in inventory.run.extra:
+    if problem.place is not None:
+        return problem.place
+    if re.split(r"[.\[]", problem.variable)[0] in inventory.run.extra:
         return "extra vars"
-    if problem.variable in ("--limit", "confirm"):
-        return "command line"
     if not problem.hosts or (len(problem.hosts) == len(inventory.hosts) > 1):
         return "all hosts"
     rest = len(problem.hosts) - NAMED_HOSTS

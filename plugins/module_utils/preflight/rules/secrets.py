@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Problem
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import CONTROLLER, Inventory, Problem
 from ansible_collections.rsp.platform.plugins.module_utils.topology import SECRET_BACKENDS
 
 
@@ -36,5 +36,6 @@ def secrets_present(inventory: Inventory) -> Iterator[Problem]:
         for secret in contract.secrets:
             name = f"{prefix}{secret.upper()}"
             if name not in inventory.run.environ:
-                rule = f"role {contract.role} needs this secret, and the environment of the controller lacks it"
-                yield Problem((), name, rule, f"export {name} (AWX: a custom credential) before the run")
+                rule = f"role {contract.role} needs this secret, but the environment lacks it"
+                fix = f"export {name} before the run (AWX: a custom credential)"
+                yield Problem((), name, rule, fix, place=CONTROLLER)
