@@ -18,7 +18,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.contracts i
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.loading import load_host, relevant_names
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Contract, Host, Inventory, Run
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.registry import RULES, find_problems
-from ansible_collections.rsp.platform.plugins.module_utils.preflight.report import as_result, as_text
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.report import as_text
 from ansible_collections.rsp.platform.plugins.module_utils.topology import ENVIRONMENTS
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Result of the task: `problems`, and on success how much was looked at."""
+        """Result of the task: the report, and on success how much was looked at."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _, args = ActionBase.validate_argument_spec(
             self,
@@ -45,11 +45,11 @@ class ActionModule(ActionBase):
         except (ContractError, CatalogueError) as err:
             raise AnsibleActionFail(str(err)) from err
         problems = find_problems(inventory)
-        looked_at = {"hosts": len(inventory.hosts), "roles": sorted(inventory.contracts), "rules": len(RULES)}
         if problems:
-            return {**result, "failed": True, "msg": as_text(inventory, problems), "problems": as_result(problems)}
+            return {**result, "failed": True, "msg": as_text(inventory, problems)}
+        looked_at = {"hosts": len(inventory.hosts), "roles": sorted(inventory.contracts), "rules": len(RULES)}
         text = f"{inventory.label}: {len(inventory.hosts)} hosts, {len(RULES)} rules, no problem"
-        return {**result, "changed": False, "msg": text, "problems": [], **looked_at}
+        return {**result, "changed": False, "msg": text, **looked_at}
 
     def _inventory(self, task_vars: dict[str, Any], args: Mapping[str, Any]) -> Inventory:
         contracts = read_contracts(COLLECTION / "roles", self._read)

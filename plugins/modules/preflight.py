@@ -42,31 +42,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: The report for people.
+  description: The report. A heading, then a line a problem with host, variable and value, rule and fix.
   type: str
   returned: always
-problems:
-  description: Every problem found.
-  type: list
-  elements: dict
-  returned: always
-  contains:
-    hosts:
-      description: Hosts that have it; empty for the inventory as a whole or the command line.
-      type: list
-      elements: str
-    variable:
-      description: The variable, or the path to a part of it.
-      type: str
-    value:
-      description: Its value as shown; null when unset or secret.
-      type: str
-    rule:
-      description: What is wrong.
-      type: str
-    fix:
-      description: What to do.
-      type: str
 hosts:
   description: How many hosts were judged.
   type: int

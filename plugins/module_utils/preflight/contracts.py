@@ -76,4 +76,4 @@ def option_from(entry: Mapping[str, Any], span: Mapping[str, float] | None = Non
 
 def _literal(default: Any) -> Any:
     """The default, unless the role computes it on the member: then it is unknown here."""
-    return None if isinstance(default, str) and "{{" in default else default
+    return None if "{{" in str(default) else default

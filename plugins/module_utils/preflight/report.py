@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Problem
 
@@ -45,8 +44,3 @@ def where(inventory: Inventory, problem: Problem) -> str:
 def what(problem: Problem) -> str:
     """The variable, with its value when there is one to show."""
     return problem.variable if problem.value is None else f"{problem.variable} = {problem.value}"
-
-
-def as_result(problems: Collection[Problem]) -> list[dict[str, Any]]:
-    """The problems for programs."""
-    return [asdict(problem) for problem in problems]

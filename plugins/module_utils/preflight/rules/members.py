@@ -7,7 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Problem, shown
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import (
+    COMMAND_LINE,
+    Inventory,
+    Problem,
+    shown,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.topology import SMALL_ENVIRONMENTS
 
 ODD_VOTERS = (3, 5, 7)
@@ -97,7 +102,7 @@ def limit_keeps_services_whole(inventory: Inventory) -> Iterator[Problem]:
             outside = ", ".join(sorted(names - run.limited))
             rule = f"holds {len(inside)} of {len(names)} voters of {contract.role}, but not {outside}"
             fix = f"limit to all of them, or to {(len(names) - 1) // 2} at a time"
-            yield Problem((), "--limit", rule, fix, shown(",".join(run.limit)))
+            yield Problem((), "--limit", rule, fix, shown(",".join(run.limit)), place=COMMAND_LINE)
 
 
 def _refusal(voters: int, *, small: bool) -> tuple[str, str]:

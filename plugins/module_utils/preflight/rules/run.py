@@ -7,7 +7,12 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Problem, shown
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import (
+    COMMAND_LINE,
+    Inventory,
+    Problem,
+    shown,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import nearest
 
 
@@ -26,9 +31,9 @@ def confirmed(inventory: Inventory) -> Iterator[Problem]:
     name, typed = inventory.first("platform_name"), inventory.run.confirm
     if typed is not None and typed != name:
         rule = f"this changes {name}, which must be confirmed by its name"
-        yield Problem(
-            (), "confirm", rule, f"add -e confirm={name} (--check needs none)", shown(typed) if typed else None
-        )
+        fix = f"add -e confirm={name} (--check needs none)"
+        seen = shown(typed) if typed else None
+        yield Problem((), "confirm", rule, fix, seen, place=COMMAND_LINE)
 
 
 def limit_exists(inventory: Inventory) -> Iterator[Problem]:
@@ -39,7 +44,7 @@ def limit_exists(inventory: Inventory) -> Iterator[Problem]:
         if not _matches(bare, names):
             near = nearest(bare, names)
             fix = f"did you mean {near}?" if near else "name hosts or groups of this inventory"
-            yield Problem((), "--limit", "matches no host and no group", fix, shown(pattern))
+            yield Problem((), "--limit", "matches no host and no group", fix, shown(pattern), place=COMMAND_LINE)
 
 
 def _matches(pattern: str, names: set[str]) -> bool:
