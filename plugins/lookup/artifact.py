@@ -92,14 +92,22 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import Artifact, Catalogue, CatalogueError
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "catalogue" / "artifacts.yml"
+BUILD_PLATFORM = "linux_amd64"
 
 
-def described(artifact: Artifact, mirror_url: str, with_sources: bool) -> dict[str, Any]:
+def with_toolchain(source: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    """A source whose toolchain, if it has one, is the whole artifact: a mirror doesn't read the catalogue."""
+    if "toolchain" not in source:
+        return source
+    return {**source, "toolchain": catalogue.find("go-toolchain", source["toolchain"], BUILD_PLATFORM).as_dict()}
+
+
+def described(artifact: Artifact, catalogue: Catalogue, mirror_url: str, with_sources: bool) -> dict[str, Any]:
     """What the lookup returns of an artifact."""
     result = artifact.as_dict()
     sources = result.pop("sources")
     if with_sources:
-        return {**result, "sources": sources}
+        return {**result, "sources": [with_toolchain(source, catalogue) for source in sources]}
     return {**result, "url": f"{mirror_url.rstrip('/')}/{artifact.path}" if mirror_url else ""}
 
 
@@ -108,11 +116,11 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: object) -> list[dict[str, Any]]:
         """One description an artifact name in `terms`."""
-        super().set_options(var_options=variables, direct=kwargs)
+        LookupBase.set_options(self, var_options=variables, direct=kwargs)
         option: Callable[[str], Any] = self.get_option
         try:
             catalogue = Catalogue.parse(yaml_load(CATALOGUE.read_text(encoding="utf-8")))
             found = [catalogue.find(name, option("version"), option("platform")) for name in terms]
         except CatalogueError as err:
             raise AnsibleLookupError(str(err)) from err
-        return [described(artifact, option("mirror_url"), option("sources")) for artifact in found]
+        return [described(artifact, catalogue, option("mirror_url"), option("sources")) for artifact in found]
