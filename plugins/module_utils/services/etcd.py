@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.state import DriverEr
 
 MEMBER_TIMEOUT_S = 3.0
 NO_LEADER = "0"
+ALARM = re.compile(r"memberID:(?P<id>\d+) alarm:(?P<kind>\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,12 @@ class Answers:
     """What the cluster answered.
 
     Attributes:
-        listed: member/list of the member that was asked first.
-        alarms: maintenance/alarm.
+        listed: member/list of the member that was asked first, also without a quorum.
         seen: by member id, of the members that could be asked.
         unreachable: why the others could not, one sentence each.
     """
 
     listed: Mapping[str, Any]
-    alarms: Mapping[str, Any]
     seen: dict[str, Seen] = field(default_factory=dict)
     unreachable: list[str] = field(default_factory=list)
 
@@ -68,12 +68,10 @@ class EtcdDriver:
         """
         first = self._connect(self._url)
         try:
-            listed = _post(first, "/v3/cluster/member/list")
-            alarms = _post(first, "/v3/maintenance/alarm", action="GET")
+            answers = Answers(_post(first, "/v3/cluster/member/list"))
         finally:
             first.close()
-        answers = Answers(listed, alarms)
-        for entry in _entries(listed, "members"):
+        for entry in _entries(answers.listed):
             try:
                 answers.seen[entry["ID"]] = self._ask(entry["clientURLs"][0])
             except (KeyError, IndexError):
@@ -97,12 +95,12 @@ def parse_state(
     """State from recorded or fresh answers, members ordered by name. Raises DriverError when they make no sense."""
     seen = answers.seen
     try:
-        entries = _entries(answers.listed, "members")
+        entries = _entries(answers.listed)
         ids = {entry["ID"]: _name(entry, known) for entry in entries}
         leader, disagreement = _leader(seen.values())
         newest = max((int(s.status["raftIndex"]) for s in seen.values()), default=0)
         members = [_member(e, ids[e["ID"]], seen.get(e["ID"]), leader=leader, newest=newest) for e in entries]
-        raised = [f"alarm {a['alarm']} on {ids[a['memberID']]}" for a in _entries(answers.alarms, "alarms")]
+        complaints = {_complaint(error, ids) for s in seen.values() for error in s.status.get("errors", ())}
     except (KeyError, IndexError, TypeError, ValueError) as err:
         raise DriverError(f"etcd's answer was not understood: {type(err).__name__} {err}") from err
     zones = {k.name: k.zone for k in known}
@@ -112,17 +110,19 @@ def parse_state(
         members=tuple(replace(m, zone=zones.get(m.name)) for m in sorted(members, key=lambda m: m.name)),
         leader=ids.get(leader) if leader else None,
         certificate_days=certificate_days,
-        problems=(*answers.unreachable, *disagreement, *raised),
+        problems=(*answers.unreachable, *disagreement, *sorted(complaints)),
     )
 
 
 def _leader(seen: Collection[Seen]) -> tuple[str | None, tuple[str, ...]]:
-    """The leader's id as the members of the newest term name it, and a problem when they name two."""
-    term = max((int(s.status["raftTerm"]) for s in seen), default=0)
-    named = {str(s.status.get("leader", NO_LEADER)) for s in seen if int(s.status["raftTerm"]) == term} - {NO_LEADER}
-    if len(named) > 1:
-        return None, (f"members of term {term} name {len(named)} leaders",)
-    return next(iter(named), None), ()
+    """The leader's id of the newest term that has one, and a problem when members name two in that term."""
+    named = {(int(s.status["raftTerm"]), str(s.status.get("leader", NO_LEADER))) for s in seen}
+    named = {(term, leader) for term, leader in named if leader != NO_LEADER}
+    term = max((term for term, _ in named), default=0)
+    leaders = [leader for its_term, leader in named if its_term == term]
+    if len(leaders) > 1:
+        return None, (f"members of term {term} name {len(leaders)} leaders",)
+    return next(iter(leaders), None), ()
 
 
 def _member(entry: Mapping[str, Any], name: str, seen: Seen | None, *, leader: str | None, newest: int) -> Member:
@@ -149,10 +149,16 @@ def _address(entry: Mapping[str, Any]) -> str:
     return urlsplit(entry["peerURLs"][0]).hostname or ""
 
 
-def _entries(answer: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    """A repeated field of the gateway, which leaves out what is empty."""
-    found: Iterable[Mapping[str, Any]] = answer.get(key) or ()
-    return list(found)
+def _entries(listed: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """The members; the gateway leaves out what is empty."""
+    entries: Iterable[Mapping[str, Any]] = listed.get("members") or ()
+    return entries
+
+
+def _complaint(error: str, ids: Mapping[str, str]) -> str:
+    """A member's own words; an alarm (`memberID:86 alarm:NOSPACE`) names the member as people know it."""
+    alarm = ALARM.match(error)
+    return f"alarm {alarm['kind']} on {ids.get(alarm['id'], alarm['id'])}" if alarm else error.strip()
 
 
 def _post(client: JsonClient, path: str, **body: Any) -> Mapping[str, Any]:
