@@ -45,7 +45,7 @@ class Fault:
 
 def faults(path: str, option: Option, value: Any) -> Iterator[Fault]:
     """Everything that is wrong with `value` as the variable `path`, nested parts included."""
-    wrong = _type_fault(path, option.type, value, secret=option.secret)
+    wrong = _type_fault(path, option, value)
     if wrong:
         yield wrong
         return
@@ -104,12 +104,18 @@ def _scalar_faults(path: str, option: Option, value: Any) -> Iterator[Fault]:
             yield Fault(path, f"is outside {_range(low, high)}", f"use a value of {_range(low, high)}", seen)
 
 
-def _type_fault(path: str, wanted: str, value: Any, *, secret: bool) -> Fault | None:
+def _type_fault(path: str, option: Option, value: Any) -> Fault | None:
+    wanted = option.type
     types = PYTHON_TYPES.get(wanted)
     if types is None or (isinstance(value, types) and (wanted == "bool" or not isinstance(value, bool))):
         return None
     rule = f"must be {WORDS[wanted]}, not {_kind(value)}"
-    return Fault(path, rule, _type_fix(path, wanted, value), None if secret else shown(value))
+    return Fault(path, rule, _type_fix(path, wanted, value), None if _hidden(option) else shown(value))
+
+
+def _hidden(option: Option) -> bool:
+    """Whether a value of the wrong shape may hold a secret somewhere."""
+    return option.secret or any(map(_hidden, (option.options or {}).values()))
 
 
 def _type_fix(path: str, wanted: str, value: Any) -> str:

@@ -37,8 +37,9 @@ def known_names(inventory: Inventory) -> Iterator[Problem]:
                 rule = f"is internal to role {contract.role}: the role computes it"
                 yield Problem((host.name,), name, rule, "remove it; public variables have no leading underscores")
             else:
-                near = nearest(name, contract.options)
-                fix = f"did you mean {near}?" if near else f"remove it; roles/{contract.role}/README.md lists them all"
+                prefix = f"{contract.role}_"  # compared without it: every name would be near to every other
+                near = nearest(name.removeprefix(prefix), [known.removeprefix(prefix) for known in contract.options])
+                fix = f"did you mean {prefix}{near}?" if near else f"remove it; roles/{contract.role}/README.md lists them all"
                 yield Problem((host.name,), name, f"unknown variable of role {contract.role}", fix)
 
 
