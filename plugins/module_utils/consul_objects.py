@@ -135,6 +135,7 @@ def wanted_objects(params: Mapping[str, Any]) -> list[Object]:
     objects = [_wanted_policy(p) for p in params["policies"]]
     objects += [_wanted_role(r, params["datacenter"]) for r in params["roles"]]
     objects += [_wanted_token(t, params["datacenter"], secrets) for t in params["tokens"]]
+    objects += [_wanted_token(_node_token(n), params["datacenter"], secrets) for n in params["nodes"]]
     objects += [_wanted_key(k, secrets) for k in params["kv"]]
     objects += [_wanted_service(s) for s in params["services"]]
     if settings := {k: v for k, v in (params["autopilot"] or {}).items() if v is not None}:
@@ -145,6 +146,11 @@ def wanted_objects(params: Mapping[str, Any]) -> list[Object]:
             raise DriverError(f"{obj.label} is listed twice")
         seen.add(obj.key)
     return objects
+
+
+def node_token(node: str) -> str:
+    """Name of the token of a node's agent."""
+    return f"agent/{node}"
 
 
 def accessor_id(name: str) -> str:
@@ -200,6 +206,11 @@ def _wanted_token(entry: Mapping[str, Any], datacenter: str, secrets: Mapping[st
         "secret": _secret(f"token {name}", name, secrets),
     }
     return Object("token", accessor_id(name), name, body)
+
+
+def _node_token(node: str) -> dict[str, Any]:
+    empty: dict[str, Any] = {"description": None, "policies": [], "roles": [], "service_identities": []}
+    return {**empty, "name": node_token(node), "node_identities": [node], "local": False, "state": "present"}
 
 
 def _wanted_key(entry: Mapping[str, Any], secrets: Mapping[str, str]) -> Object:

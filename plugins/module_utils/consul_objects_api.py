@@ -17,6 +17,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.consul_objects import
     Object,
     accessor_id,
     canonical_durations,
+    node_token,
     plan,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, JsonClient
@@ -127,7 +128,7 @@ class ConsulObjects:
 
     def _token(self, entry: Mapping[str, Any], protected: Collection[str]) -> Object:
         accessor, label = entry["AccessorID"], entry["Description"] or entry["AccessorID"]
-        nodes = [f"agent/{n['NodeName']}" for n in entry.get("NodeIdentities") or ()]
+        nodes = [node_token(n["NodeName"]) for n in entry.get("NodeIdentities") or ()]
         body = {
             "description": entry["Description"],
             **_grants(entry),

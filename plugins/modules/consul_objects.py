@@ -101,6 +101,11 @@ options:
       service_identities: {description: Services that it may register., type: list, elements: str}
       local: {description: Valid in this datacenter only., type: bool, default: false}
       state: *state
+  nodes:
+    description: Nodes whose agents get a token C(agent/<node>) with the node's identity.
+    type: list
+    elements: str
+    default: []
   kv:
     description: Keys.
     type: list
@@ -212,6 +217,7 @@ def objects_options() -> dict[str, Any]:
             **entries(name=NAME, description=text, **GRANTS, roles=NAMES, local={"type": "bool", "default": False}),
             "no_log": False,
         },
+        "nodes": {**NAMES, "default": []},
         "kv": entries(key={**NAME, "no_log": False}, value=text, secret={**text, "no_log": False}),
         "services": entries(
             name=NAME,
