@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ _PROPERTIES = (
     "SubState",
     "UnitFileState",
     "MainPID",
-    "NRestarts",
+    "Type",
+    "Job",
     "CanReload",
     "NeedDaemonReload",
     "ActiveEnterTimestamp",
@@ -47,7 +48,8 @@ class UnitState:
         enabled: enabled, disabled, static … empty for an unknown unit.
         started_us: when its main process started, µs of the monotonic clock; 0 when it never did.
         since: when it became active, as systemd writes it; empty when it is not active.
-        restarts: how often systemd restarted it by itself.
+        queued: whether a job of systemd waits for it.
+        stale: whether its files are newer than what systemd read.
     """
 
     name: str
@@ -58,7 +60,8 @@ class UnitState:
     main_pid: int = 0
     started_us: int = 0
     since: str = ""
-    restarts: int = 0
+    kind: str = ""
+    queued: bool = False
     can_reload: bool = False
     stale: bool = False
     result: str = ""
@@ -75,9 +78,14 @@ class UnitState:
         return starting or self.active in ("active", "reloading", "refreshing")
 
     @property
+    def retrying(self) -> bool:
+        """Whether it died and systemd is about to try again."""
+        return self.sub.startswith("auto-restart")
+
+    @property
     def starts_at_boot(self) -> bool:
         """Whether it is enabled, or cannot be and needs not."""
-        return self.enabled in ("enabled", "enabled-runtime", "static", "indirect", "generated", "alias", "linked")
+        return self.enabled in ("enabled", "enabled-runtime", "static", "indirect", "generated", "alias")
 
     def as_result(self) -> dict[str, Any]:
         """The part that a playbook may look at."""
@@ -114,7 +122,8 @@ def _state(name: str, block: Mapping[str, str]) -> UnitState:
         # The main process read its files when it started, which may be long before the unit counted as active.
         started_us=number("ExecMainStartTimestampMonotonic") or number("ActiveEnterTimestampMonotonic"),
         since=block.get("ActiveEnterTimestamp", "") if active == "active" else "",
-        restarts=number("NRestarts"),
+        kind=block.get("Type", ""),
+        queued=number("Job") > 0,
         can_reload=block.get("CanReload") == "yes",
         stale=block.get("NeedDaemonReload") == "yes",
         result=block.get("Result", ""),
@@ -153,12 +162,17 @@ class Plan:
     Attributes:
         steps: verb and units, in order.
         pending_restart: a running unit needs a restart that only the rolling engine may do.
-        begun: units that will have a new process.
+        expected: units that must be up afterwards: those that something is done to, or that are still starting.
     """
 
     steps: tuple[tuple[str, tuple[str, ...]], ...]
     pending_restart: bool
-    begun: tuple[str, ...]
+    expected: tuple[str, ...]
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """Units that get a new process."""
+        return tuple(name for verb, names in self.steps if verb in ("start", "restart") for name in names)
 
     @property
     def actions(self) -> list[str]:
@@ -187,14 +201,19 @@ def plan(wanted: Sequence[Wanted], states: Mapping[str, UnitState], needs: str) 
         elif verb is not None:
             todo[verb].append(unit.name)
     steps = tuple((verb, tuple(names)) for verb, names in todo.items() if names)
-    return Plan(steps, pending_restart, (*todo["restart"], *todo["start"]))
+    starting = [unit.name for unit in wanted if unit.state == "started" and states[unit.name].active == "activating"]
+    expected = dict.fromkeys([*todo["restart"], *todo["start"], *todo["reload"], *starting])
+    return Plan(steps, pending_restart, tuple(expected))
 
 
 def _verb(unit: Wanted, state: UnitState, need: str) -> str | None:
     """The one thing to do with a unit's process, PENDING for what only the rolling engine may do."""
-    running = state.running or state.active == "activating"
-    if not running:
-        return "start" if unit.state == "started" else None
+    begin = unit.state == "started" or unit.restart
+    if state.retrying:
+        # A start would wait for systemd's next try; there is no process that a restart could hurt.
+        return "restart" if begin else "stop" if unit.state == "stopped" else None
+    if not state.running and state.active != "activating":
+        return "start" if begin else None
     if unit.state == "stopped":
         return "stop"
     if unit.restart:
@@ -202,8 +221,3 @@ def _verb(unit: Wanted, state: UnitState, need: str) -> str | None:
     if need == "reload" and state.can_reload:
         return "reload"
     return PENDING if need != "none" else None
-
-
-def missing(states: Iterable[UnitState]) -> list[str]:
-    """Names of units that systemd does not know."""
-    return [state.name for state in states if not state.exists]
