@@ -63,6 +63,8 @@ def apply(task: Task, run: Run, store: Generations | None, clock: Clock) -> dict
         UnitError: a unit is unknown, or did not come up or stay up.
     """
     names = [unit.name for unit in task.units]
+    if not names:
+        raise UnitError("units is empty → name at least the unit of the service")
     states = show(run, names) if task.check else _loaded(names, run)
     todo = plan(task.units, states, task.needs)
     if task.check:

@@ -157,10 +157,8 @@ def main() -> None:
         result = apply(task, run, store, Clock())
     except (UnitError, FilesError) as err:
         helps = params["rollback"] and can_go_back(store)
-        hint = (
-            f"\n→ rsp.platform.files with service {params['service']} and state previous brings back files it ran with"
-        )
-        module.fail_json(msg=f"{err}{hint if helps else ''}", rollback=helps, **err.result)
+        hint = "\n→ rsp.platform.files with state=previous brings back the files that it ran with" if helps else ""
+        module.fail_json(msg=f"{err}{hint}", rollback=helps, **err.result)
     module.exit_json(**result)
 
 
