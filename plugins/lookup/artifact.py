@@ -14,14 +14,15 @@ description:
   - A version or platform that is not listed is an error that names what is listed.
 options:
   _terms:
-    description: Names of artifacts, such as V(consul).
+    description:
+      - Names of artifacts, such as V(consul), or dictionaries with C(name), C(version) and C(platform).
+      - What a dictionary lacks is taken from the options.
     type: list
-    elements: str
+    elements: raw
     required: true
   version:
     description: The version, as the catalogue lists it.
     type: str
-    required: true
   platform:
     description: The platform that the file runs on.
     type: str
@@ -44,6 +45,10 @@ EXAMPLES = r"""
   rsp.platform.artifact:
     artifact: "{{ lookup('rsp.platform.artifact', 'consul', version='1.22.5') }}"
     link: /usr/local/bin/consul
+
+- name: List what a mirror has
+  rsp.platform.mirror_index:
+    artifacts: "{{ query('rsp.platform.artifact', {'name': 'consul', 'version': '1.22.5'}, sources=true) }}"
 """
 
 RETURN = r"""
@@ -82,45 +87,32 @@ _raw:
       elements: dict
 """
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
-from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.rsp.platform.plugins.module_utils.catalogue import Artifact, Catalogue, CatalogueError
-
-CATALOGUE = Path(__file__).resolve().parents[2] / "catalogue" / "artifacts.yml"
-BUILD_PLATFORM = "linux_amd64"
-
-
-def with_toolchain(source: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
-    """A source whose toolchain, if it has one, is the whole artifact: a mirror doesn't read the catalogue."""
-    if "toolchain" not in source:
-        return source
-    return {**source, "toolchain": catalogue.find("go-toolchain", source["toolchain"], BUILD_PLATFORM).as_dict()}
-
-
-def described(artifact: Artifact, catalogue: Catalogue, mirror_url: str, with_sources: bool) -> dict[str, Any]:
-    """What the lookup returns of an artifact."""
-    result = artifact.as_dict()
-    sources = result.pop("sources")
-    if with_sources:
-        return {**result, "sources": [with_toolchain(source, catalogue) for source in sources]}
-    return {**result, "url": f"{mirror_url.rstrip('/')}/{artifact.path}" if mirror_url else ""}
+from ansible_collections.rsp.platform.plugins.module_utils.catalogue import CatalogueError
+from ansible_collections.rsp.platform.plugins.module_utils.catalogue_file import for_member, for_mirror, shipped
 
 
 class LookupModule(LookupBase):
     """Finds artifacts in the catalogue file of this collection."""
 
-    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: object) -> list[dict[str, Any]]:
-        """One description an artifact name in `terms`."""
+    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: object) -> list[dict[str, Any]]:
+        """One description a term, in order."""
         LookupBase.set_options(self, var_options=variables, direct=kwargs)
-        option: Callable[[str], Any] = self.get_option
         try:
-            catalogue = Catalogue.parse(yaml_load(CATALOGUE.read_text(encoding="utf-8")))
-            found = [catalogue.find(name, option("version"), option("platform")) for name in terms]
+            return [self._described(term) for term in terms]
         except CatalogueError as err:
             raise AnsibleLookupError(str(err)) from err
-        return [described(artifact, catalogue, option("mirror_url"), option("sources")) for artifact in found]
+
+    def _described(self, term: object) -> dict[str, Any]:
+        option: Callable[[str], Any] = self.get_option
+        wanted = {"name": term, "version": option("version"), "platform": option("platform")}
+        if isinstance(term, Mapping):
+            wanted |= term
+        if not wanted["version"]:
+            raise CatalogueError(f"{wanted['name']}: no version was asked for → give version=")
+        artifact = shipped().find(wanted["name"], str(wanted["version"]), wanted["platform"])
+        return for_mirror(artifact, shipped()) if option("sources") else for_member(artifact, option("mirror_url"))

@@ -4,30 +4,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import Artifact
-from ansible_collections.rsp.platform.plugins.module_utils.fetch import FetchError
-from ansible_collections.rsp.platform.plugins.module_utils.placement import (
-    Pin,
-    PlacementError,
-    WrongBytesError,
-    is_pinned,
-    place,
-    remember,
-)
-from ansible_collections.rsp.platform.plugins.module_utils.sources import Source
-from ansible_collections.rsp.platform.plugins.module_utils.sources.tools import Tools, drop
+from ansible_collections.rsp.platform.plugins.module_utils.placement import Pin, is_pinned, remember
 
 LISTED = ("name", "version", "platform", "file", "sha256", "size", "licence")
-
-
-class UnavailableError(Exception):
-    """No source has the artifact; the message lists each with its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +27,7 @@ class MirrorStore:
 
     def has(self, artifact: Artifact) -> bool:
         """Whether the file is there and is the pinned one."""
-        return is_pinned(self.path(artifact), _pin(artifact))
+        return is_pinned(self.path(artifact), pin_of(artifact))
 
     def unpublished(self, present: Sequence[Artifact]) -> bool:
         """Whether the index or an alias is not what `publish` would make it."""
@@ -55,7 +40,7 @@ class MirrorStore:
         """Write the index of the artifacts that are there, and link their readable aliases."""
         self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
         for artifact in present:
-            remember(self.path(artifact), _pin(artifact))
+            remember(self.path(artifact), pin_of(artifact))
             alias = self.root / artifact.alias
             alias.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             with _replacing(alias) as new:
@@ -63,52 +48,6 @@ class MirrorStore:
         with _replacing(self.root / "index.json") as new:
             new.write_text(index_of(present), encoding="utf-8")
             new.chmod(0o644)
-
-    def fill(
-        self,
-        artifact: Artifact,
-        registry: Mapping[str, Source],
-        upstreams: Sequence[str],
-        tools_for: Callable[[Artifact], Tools],
-    ) -> str:
-        """Get an artifact from its first source that yields the pinned bytes.
-
-        Args:
-            artifact: what to get, sources included.
-            registry: strategy by kind of source.
-            upstreams: base addresses of other mirrors, asked before the artifact's own sources.
-            tools_for: tools with a work directory of the artifact's own; it is dropped when the file is in place.
-
-        Returns:
-            What it came from.
-
-        Raises:
-            UnavailableError: no source has it.
-            PlacementError: the disk is full or refuses.
-        """
-        tools, reasons = tools_for(artifact), []
-        for source in [*({"kind": "mirror", "url": url} for url in upstreams), *artifact.sources]:
-            try:
-                self._fill_from(source, artifact, registry, tools)
-            except (FetchError, WrongBytesError, UnavailableError) as err:
-                reasons.append(f"{origin(source)}: {err}")
-            except PlacementError as err:
-                raise PlacementError(f"{artifact} from {origin(source)}: {err}") from err
-            else:
-                drop(tools.work)
-                return origin(source)
-        listed = "".join(f"\n  {number}. {reason}" for number, reason in enumerate(reasons, start=1))
-        fix = "put the file on a mirror of yours and name it in mirror_upstreams, or make one of these answer"
-        raise UnavailableError(f"{artifact}: no source yields the pinned file → {fix}{listed}")
-
-    def _fill_from(
-        self, source: Mapping[str, Any], artifact: Artifact, registry: Mapping[str, Source], tools: Tools
-    ) -> None:
-        def write(temporary: Path) -> None:
-            registry[source["kind"]](source, artifact, temporary, tools)
-            temporary.chmod(0o644)
-
-        place(self.path(artifact), _pin(artifact), write)
 
 
 def index_of(artifacts: Iterable[Artifact]) -> str:
@@ -118,13 +57,8 @@ def index_of(artifacts: Iterable[Artifact]) -> str:
     return json.dumps({"artifacts": entries}, indent=1) + "\n"
 
 
-def origin(source: Mapping[str, Any]) -> str:
-    """A source in a few words, as messages name it."""
-    what = source.get("url") or f"{source.get('module') or source.get('package')} {source['version']}"
-    return f"{source['kind']} {what}"
-
-
-def _pin(artifact: Artifact) -> Pin:
+def pin_of(artifact: Artifact) -> Pin:
+    """What an artifact's file must be."""
     return Pin(artifact.sha256, artifact.size)
 
 

@@ -99,7 +99,7 @@ def place(path: Path, pin: Pin, fill: Callable[[Path], None]) -> None:
 def disk_reason(err: OSError, directory: Path) -> str:
     """An OSError of writing as a sentence with its fix."""
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk of {directory} is full → free some space and run again"
+        return f"the disk is full while writing {directory} → free some space and run again"
     return f"cannot write in {directory}: {err.strerror or err}"
 
 

@@ -85,7 +85,8 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import Artifact, artifact_from
 from ansible_collections.rsp.platform.plugins.module_utils.fetch import Http
-from ansible_collections.rsp.platform.plugins.module_utils.mirror_store import MirrorStore, UnavailableError
+from ansible_collections.rsp.platform.plugins.module_utils.mirror_fill import UnavailableError, fill
+from ansible_collections.rsp.platform.plugins.module_utils.mirror_store import MirrorStore
 from ansible_collections.rsp.platform.plugins.module_utils.placement import PlacementError
 from ansible_collections.rsp.platform.plugins.module_utils.sources import SOURCES
 from ansible_collections.rsp.platform.plugins.module_utils.sources.tools import Tools
@@ -118,7 +119,7 @@ def fetch(module: AnsibleModule, store: MirrorStore, artifact: Artifact) -> str:
             obtain=obtain,
         )
 
-    return store.fill(artifact, SOURCES, params["upstreams"], tools_for)
+    return fill(store, artifact, SOURCES, params["upstreams"], tools_for)
 
 
 def main() -> None:
