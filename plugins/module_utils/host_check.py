@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,11 @@ def examine(demand: Demand, run: Run, roots: Roots, now: float) -> dict[str, Any
         *os_problems(name, demand.os_supported),
         *memory_problems(memory, demand.memory_min_mb, demand.service),
         *disk_problems(free, demand.disk_min_mb, demand.service),
-        *port_problems(demand, host.listeners(roots, [int(port["port"]) for port in demand.ports])),
+        *port_problems(
+            demand,
+            host.listeners(roots, [int(port["port"]) for port in demand.ports]),
+            {unit for unit, state in states.items() if state.running},
+        ),
         *skew_problems(demand, now),
         *peer_problems(host.unreachable(demand.peers), demand.service),
     ]
@@ -120,13 +124,17 @@ def disk_problems(free_mb: Mapping[str, int], minimum_mb: Mapping[str, int], ser
     ]
 
 
-def port_problems(demand: Demand, holders: Mapping[int, Holder]) -> list[Problem]:
-    """A port that something else than the service's own units listens on."""
+def port_problems(demand: Demand, holders: Mapping[int, Holder], running: Collection[str] = ()) -> list[Problem]:
+    """A port that something else than the service's own units listens on.
+
+    In a container root may not see whose a socket is: there a unit of the service that runs is taken for the holder.
+    """
     problems = []
     for entry in demand.ports:
         holder = holders.get(int(entry["port"]))
         own = {entry["unit"]} if entry.get("unit") else set(demand.units)
-        if holder is not None and not own & holder.units:
+        hidden_own = holder is not None and not holder.pid and bool(own & set(running))
+        if holder is not None and not hidden_own and not own & holder.units:
             who = f"{holder.command} (pid {holder.pid})" if holder.pid else holder.command
             what = f"port {entry['port']} is held by {who}, not by {' or '.join(sorted(own)) or 'this service'}"
             problems.append(Problem(what, entry.get("variable") or "", "stop that process, or choose another port"))
