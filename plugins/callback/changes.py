@@ -11,10 +11,12 @@ version_added: "0.1.0"
 author: "rsp.platform maintainers (@rsp-platform)"
 description:
   - Writes a sorted JSON list of host, task and action of every task that reported changed.
-  - The set of a C(--check) run and that of the real run that follows must be equal; an idempotent run writes an empty list.
+  - The set of a C(--check) run and that of the real run that follows must be equal; an idempotent run writes none.
 options:
   path:
-    description: File to write. Nothing is recorded when it is not set.
+    description:
+      - File to write; that of a C(--check) run gets the suffix C(.check).
+      - Nothing is recorded when it is not set.
     type: path
     env:
       - name: RSP_CHANGES_FILE
@@ -24,6 +26,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.plugins.callback import CallbackBase
 
 
@@ -55,4 +58,5 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         path = self.get_option("path")
         if path:
             rows = [dict(zip(("host", "task", "action"), row, strict=True)) for row in sorted(self._changes)]
-            Path(path).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            checked = ".check" if context.CLIARGS.get("check") else ""
+            Path(f"{path}{checked}").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

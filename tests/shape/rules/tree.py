@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 BLOCK_KEYS = ("block", "rescue", "always")
-PLUGIN_KINDS = ("action", "callback", "filter", "inventory", "lookup", "modules", "module_utils")
+PLUGIN_KINDS = ("action", "callback", "filter", "inventory", "lookup", "modules", "module_utils", "plugin_utils")
 
 
 class _Loader(yaml.SafeLoader):
