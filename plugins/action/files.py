@@ -34,7 +34,9 @@ class ActionModule(ActionBase):
             _refuse_bare_mode(entry)
         contents = {entry["dest"]: self._content(entry, task_vars) for entry in entries if _is_present(entry)}
         encoded = {dest: base64.b64encode(content).decode() for dest, content in contents.items()}
-        arguments["payload"] = json.dumps(encoded)
+        if encoded:
+            # An empty one would be masked too, and with it every {} of the result.
+            arguments["payload"] = json.dumps(encoded)
         # The module's name is written out: a play's `collections` must not lead elsewhere.
         result |= self._execute_module("rsp.platform.files", module_args=arguments, task_vars=task_vars)
         if not self._task.diff:

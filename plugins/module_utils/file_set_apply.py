@@ -157,10 +157,18 @@ def _swap(asked: Asked, host: Host, changes: list[Change], manifest: Mapping[str
         keep = needs.recorded != "none" and asked.unit is not None
         store.commit(manifest, pending_now(needs.recorded) if keep else None)
     except BaseException as err:
-        store.recover()
+        rolled_back = _roll_back(store)
         if isinstance(err, OSError):
-            raise FilesError(f"nothing was changed: {err}", rolled_back=True) from err
+            raise FilesError(f"nothing was changed: {err}", rolled_back=rolled_back) from err
         raise
+
+
+def _roll_back(store: Generations) -> bool:
+    try:
+        return store.recover()
+    except OSError as err:
+        message = f"the roll-back failed too: {err} → make room and run again: the journal in {store.home} is kept"
+        raise FilesError(message, rolled_back=False) from err
 
 
 def _unit(asked: Asked, host: Host, changes: Sequence[Change]) -> UnitState | None:

@@ -246,7 +246,10 @@ def member(module: AnsibleModule, service: str) -> Host:
     """This host, seen through the module."""
 
     def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv), handle_exceptions=False)
+        try:
+            code, out, err = module.run_command(list(argv), handle_exceptions=False)
+        except OSError as failure:
+            return 127, "", str(failure)
         return int(code), str(out), str(err)
 
     def relabel(new: str, dest: str) -> None:
