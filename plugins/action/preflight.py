@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible import context
 from ansible.errors import AnsibleActionFail
 from ansible.inventory.manager import split_host_pattern
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import Catalogue, CatalogueError
@@ -20,6 +20,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.model impor
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.registry import RULES, find_problems
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.report import as_text
 from ansible_collections.rsp.platform.plugins.module_utils.topology import ENVIRONMENTS
+from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import open_store
+from yaml import YAMLError
 
 COLLECTION = Path(__file__).resolve().parents[2]
 
@@ -54,10 +56,11 @@ class ActionModule(ActionBase):
     def _inventory(self, task_vars: dict[str, Any], args: Mapping[str, Any]) -> Inventory:
         contracts = read_contracts(COLLECTION / "roles", self._read)
         catalogue = Catalogue.parse(self._read(COLLECTION / "catalogue" / "artifacts.yml"))
-        hostvars = task_vars["hostvars"]
+        hostvars, defaults = task_vars["hostvars"], self._defaults()
+        hosts = tuple(self._host(name, hostvars, contracts, defaults) for name in hostvars)
         return Inventory(
             label=label(task_vars.get("inventory_dir") or task_vars.get("inventory_file") or "inventory"),
-            hosts=tuple(self._host(name, hostvars, contracts) for name in hostvars),
+            hosts=hosts,
             groups={name: tuple(hosts) for name, hosts in task_vars["groups"].items()},
             contracts=contracts,
             catalogue={name: tuple(catalogue.versions(name)) for name in catalogue.names()},
@@ -67,19 +70,42 @@ class ActionModule(ActionBase):
                 limit=tuple(split_host_pattern(context.CLIARGS.get("subset") or [])),
                 limited=frozenset(task_vars["ansible_play_hosts_all"]),
                 extra=frozenset(load_extra_vars(self._loader)),
-                environ=frozenset(name for name, value in os.environ.items() if value),
+                missing=missing_secrets(hosts, contracts),
             ),
         )
 
-    def _host(self, name: str, hostvars: Any, contracts: Mapping[str, Contract]) -> Host:
+    def _host(self, name: str, hostvars: Any, contracts: Mapping[str, Contract], defaults: Mapping[str, Any]) -> Host:
         raw = hostvars.raw_get(name)
         # In check mode the secret store makes nothing: preflight never changes anything.
-        variables = {**raw, "hostvars": hostvars, "ansible_check_mode": True}
+        variables = {**defaults, **raw, "hostvars": hostvars, "ansible_check_mode": True}
         templar = self._templar.copy_with_new_env(available_variables=variables)
         return load_host(name, raw, relevant_names(raw, contracts), templar.template)
 
+    def _defaults(self) -> dict[str, Any]:
+        """Defaults of all roles as written: a variable of the inventory may refer to them."""
+        files = sorted((COLLECTION / "roles").glob("*/defaults/main.yml"))
+        return {
+            name: value
+            for path in files
+            for name, value in (self._loader.load_from_file(str(path), trusted_as_template=True) or {}).items()
+        }
+
     def _read(self, path: Path) -> Any:
-        return self._loader.load_from_file(str(path))
+        """One file of the collection, without the tags that make Ansible's own loader slow."""
+        try:
+            return yaml_load(path.read_text(encoding="utf-8"))
+        except YAMLError as err:
+            raise ContractError(f"{path.relative_to(COLLECTION)} can't be read: {err}") from err
+
+
+def missing_secrets(hosts: Sequence[Host], contracts: Mapping[str, Contract]) -> dict[str, str]:
+    """Secrets that roles need and a read-only store lacks → how to set them. Other stores make what is missing."""
+    settings = next((host.variables.get("platform_secrets") for host in hosts), None)
+    if not isinstance(settings, dict) or settings.get("backend") != "environment":
+        return {}
+    store = open_store(settings)
+    wanted = [name for contract in contracts.values() for name in contract.secrets]
+    return {name: store.howto(name) for name in wanted if not store.get(name)}
 
 
 def label(source: str) -> str:

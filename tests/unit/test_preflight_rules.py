@@ -14,7 +14,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.rules impor
     run,
     secrets,
 )
-from fixtures.preflight.builders import ZONES, inventory, member, told, values, with_host
+from fixtures.preflight.builders import CONTRACTS, ZONES, inventory, member, told, values, with_host
 
 GOOD = inventory()
 
@@ -392,6 +392,13 @@ def test_services_on_different_hosts_may_share_a_port():
     assert told(roles.separate_ports, subject) == []
 
 
+def test_agents_of_other_hosts_have_ports_too():
+    agents = {**CONTRACTS, "consul": replace(CONTRACTS["consul"], everywhere=True)}
+    subject = inventory(EIGHT, postgresql_port=8501, postgresql_members=[member(name) for name in ("a2", "b2", "c2")])
+    lines = told(roles.separate_ports, replace(subject, contracts=agents))
+    assert [line.split("|")[:2] for line in lines] == [[name, "postgresql_port"] for name in ("a2", "b2", "c2")]
+
+
 def test_a_port_that_can_not_be_computed_is_not_guessed():
     hosts = tuple(replace(host, broken={"postgresql_port": "x"}) for host in inventory(consul_http_port=5432).hosts)
     assert told(roles.separate_ports, replace(GOOD, hosts=hosts)) == []
@@ -422,20 +429,18 @@ def test_an_unknown_back_end_is_left_to_its_own_rule(store):
     assert told(secrets.backend_complete, inventory(platform_secrets=store)) == []
 
 
-def test_secrets_that_nobody_can_make_are_there():
-    subject = replace(GOOD, run=Run(limited=GOOD.run.limited, environ=frozenset({"RSP_OTHER"})))
-    [line] = told(secrets.secrets_present, subject)
-    assert line.startswith("controller|RSP_CONSUL_GOSSIP_KEY|role consul needs this secret")
-    assert "export RSP_CONSUL_GOSSIP_KEY" in line
+LACKING = Run(missing={"consul/gossip": "set the environment variable RSP_CONSUL_GOSSIP", "kafka/x": "set it"})
 
 
-@pytest.mark.parametrize("store", [{"backend": "file", "path": "/x", "key_file": "/y"}, "wrong type", None])
-def test_a_store_that_makes_its_secrets_needs_none(store):
-    assert told(secrets.secrets_present, replace(inventory(platform_secrets=store), run=Run())) == []
+def test_secrets_that_the_store_can_not_make_are_there():
+    assert told(secrets.secrets_present, replace(GOOD, run=LACKING)) == [
+        "controller|consul/gossip|role consul needs this secret, and the store can't make it"
+        "|set the environment variable RSP_CONSUL_GOSSIP"
+    ]
 
 
 def test_services_without_members_need_no_secrets():
-    assert told(secrets.secrets_present, replace(inventory(consul_members=[]), run=Run())) == []
+    assert told(secrets.secrets_present, replace(inventory(consul_members=[]), run=LACKING)) == []
 
 
 # --- the call
@@ -473,7 +478,7 @@ def test_confirmed_or_not_asked_for(typed):
 @pytest.mark.parametrize(
     ("pattern", "fix"),
     [
-        ("a9", "name hosts or groups"),
+        ("a9", "did you mean a1?"),
         ("consul_server", "did you mean consul_servers?"),
         ("!zzz", "name hosts or groups"),
         ("z*", "name hosts or groups"),

@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Contract, Option
 
 VOTERS = ("odd", "any")
-RULE_KEYS = {"voters", "ranges", "removed", "versions", "ports", "secrets"}
+RULE_KEYS = {"voters", "ranges", "removed", "versions", "ports", "everywhere", "secrets"}
 
 
 class ContractError(Exception):
@@ -54,6 +54,7 @@ def contract_from(role: str, specs: Any, rules: Any) -> Contract:
         removed=rules.get("removed") or {},
         versions=rules.get("versions") or {},
         ports=tuple(rules.get("ports") or ()),
+        everywhere=bool(rules.get("everywhere", False)),
         secrets=tuple(rules.get("secrets") or ()),
     )
 

@@ -50,6 +50,7 @@ class Contract:
         removed: old variable name → what to use instead.
         versions: variable → artifact of the catalogue whose version it names.
         ports: variables whose value is a port that members listen on.
+        everywhere: hosts that are no members run an agent, which listens on the same ports.
         secrets: names in the secret store that the role needs to be there.
     """
 
@@ -59,6 +60,7 @@ class Contract:
     removed: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[str, ...] = ()
+    everywhere: bool = False
     secrets: tuple[str, ...] = ()
 
     @property
@@ -92,7 +94,7 @@ class Run:
         limit: single patterns of `--limit`; empty without one.
         limited: hosts that are left by the limit; all hosts without one.
         extra: names of extra vars.
-        environ: names of the controller's environment variables that are set and not empty.
+        missing: secrets that roles need and a read-only store lacks → how to set them.
     """
 
     environment: str | None = None
@@ -100,7 +102,7 @@ class Run:
     limit: tuple[str, ...] = ()
     limited: frozenset[str] = frozenset()
     extra: frozenset[str] = frozenset()
-    environ: frozenset[str] = frozenset()
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def faults(path: str, option: Option, value: Any) -> Iterator[Fault]:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was most likely meant to be, or None."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
     return close[0] if close else None
 
 

@@ -90,7 +90,7 @@ def unique_addresses(inventory: Inventory) -> Iterator[Problem]:
 
 def address_in_zone(inventory: Inventory) -> Iterator[Problem]:
     """A host's address is no wildcard or loopback, and lies in the network of its zone when the zone has one."""
-    cidrs = {zone.get("name"): zone.get("cidr") for zone in _zones(inventory)}
+    cidrs = {zone.get("name"): zone.get("cidr") for zone in reversed(_zones(inventory))}
     for host, value in inventory.each("platform_address"):
         address = _address(value)
         if address is None:

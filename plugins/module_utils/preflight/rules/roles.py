@@ -39,7 +39,11 @@ def known_names(inventory: Inventory) -> Iterator[Problem]:
             else:
                 prefix = f"{contract.role}_"  # compared without it: every name would be near to every other
                 near = nearest(name.removeprefix(prefix), [known.removeprefix(prefix) for known in contract.options])
-                fix = f"did you mean {prefix}{near}?" if near else f"remove it; roles/{contract.role}/README.md lists them all"
+                fix = (
+                    f"did you mean {prefix}{near}?"
+                    if near
+                    else f"remove it; roles/{contract.role}/README.md lists them all"
+                )
                 yield Problem((host.name,), name, f"unknown variable of role {contract.role}", fix)
 
 
@@ -90,7 +94,7 @@ def separate_ports(inventory: Inventory) -> Iterator[Problem]:
     for host in inventory.hosts:
         owners: dict[int, str] = {}
         for contract, members in inventory.services():
-            if host.name not in {member["name"] for member in members}:
+            if not contract.everywhere and host.name not in {member["name"] for member in members}:
                 continue
             for variable in contract.ports:
                 port = inventory.effective(host, contract, variable)

@@ -27,15 +27,9 @@ def backend_complete(inventory: Inventory) -> Iterator[Problem]:
 
 
 def secrets_present(inventory: Inventory) -> Iterator[Problem]:
-    """With back-end `environment`, every secret that a service needs is in the controller's environment."""
-    store = inventory.first("platform_secrets")
-    if not isinstance(store, dict) or store.get("backend") != "environment":
-        return
-    prefix = str(store.get("prefix") or "")
+    """Where the store can't make secrets, every secret that a service needs is there."""
     for contract, _ in inventory.services():
-        for secret in contract.secrets:
-            name = f"{prefix}{secret.upper()}"
-            if name not in inventory.run.environ:
-                rule = f"role {contract.role} needs this secret, but the environment lacks it"
-                fix = f"export {name} before the run (AWX: a custom credential)"
-                yield Problem((), name, rule, fix, place=CONTROLLER)
+        for name in contract.secrets:
+            if name in inventory.run.missing:
+                rule = f"role {contract.role} needs this secret, and the store can't make it"
+                yield Problem((), name, rule, inventory.run.missing[name], place=CONTROLLER)

@@ -1,0 +1,81 @@
+"""The shared variables: specified in one module, described on one page, and nothing else is shared."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.rsp.platform.plugins.module_utils import topology
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import faults
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def documented(page: str) -> set[str]:
+    """Names of the shared variables in the tables of a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return set(re.findall(r"^\| `(platform_\w+)` \|", text, re.MULTILINE))
+
+
+def test_the_page_describes_exactly_the_specified_variables():
+    assert documented("platform-variables.md") == set(topology.PLATFORM)
+
+
+def test_variables_of_a_host_are_specified():
+    assert set(topology.PER_HOST) <= set(topology.PLATFORM)
+
+
+def test_roles_read_no_other_shared_variable():
+    sources = [path for folder in ("roles", "plugins", "playbooks") for path in (ROOT / folder).rglob("*.*")]
+    texts = [path.read_text(encoding="utf-8") for path in sources if path.suffix in (".yml", ".j2")]
+    used = {name for text in texts for name in re.findall(r"(?<![\w/.-])platform_[a-z_]+\b", text)}
+    assert used, "nothing was found: the search is broken"
+    assert used <= set(topology.PLATFORM), used - set(topology.PLATFORM)
+
+
+def test_small_environments_are_environments():
+    assert set(topology.SMALL_ENVIRONMENTS) < set(topology.ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("backend", topology.SECRET_BACKENDS)
+def test_a_back_end_has_keys_that_are_specified(backend):
+    options = topology.PLATFORM["platform_secrets"].options
+    assert set(topology.SECRET_BACKENDS[backend]) <= set(options)
+    assert backend in options["backend"].choices
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("platform_name", "rsp-local", True),
+        ("platform_name", "r", True),
+        ("platform_name", "-rsp", False),
+        ("platform_name", "rsp_local", False),
+        ("platform_name", "r" * 64, False),
+        ("platform_domain", "rsp.internal", True),
+        ("platform_domain", "rsp..internal", False),
+        ("platform_mirror_url", "http://10.0.0.1:8080", True),
+        ("platform_mirror_url", "https://mirror.rsp.internal/artifacts", True),
+        ("platform_mirror_url", "ftp://mirror", False),
+        ("platform_nofile", 1024, True),
+        ("platform_nofile", 1023, False),
+        ("platform_zone", "msk-1", True),
+        ("platform_zone", "MSK", False),
+        ("platform_secrets", {"backend": "environment", "prefix": "RSP_"}, True),
+        ("platform_secrets", {"backend": "environment", "prefix": "rsp-"}, False),
+        ("platform_zones", [{"name": "a"}], True),
+        ("platform_zones", [{"cidr": "10.0.0.0/24"}], False),
+    ],
+)
+def test_values_of_shared_variables(name, value, accepted):
+    assert (not list(faults(name, topology.PLATFORM[name], value))) is accepted
+
+
+def test_a_member_has_a_name_an_address_and_a_zone():
+    good = [{"name": "a1", "address": "10.0.0.1", "zone": "a"}]
+    assert not list(faults("x_members", topology.MEMBER, good))
+    assert [fault.path for fault in faults("x_members", topology.MEMBER, [{"name": "a1"}])] == [
+        "x_members[0].address",
+        "x_members[0].zone",
+    ]
