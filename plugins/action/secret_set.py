@@ -6,7 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import SecretError, check_name, open_store
+from ansible_collections.rsp.platform.plugins.plugin_utils.secret_base import SecretError, changes, check_name
+from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import open_store
+
+SPEC = {
+    "secrets": {"type": "dict", "required": True, "no_log": True},
+    "once": {"type": "bool", "default": False},
+}
 
 
 class ActionModule(ActionBase):
@@ -19,14 +25,23 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Compare with the store and keep what is new."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec({"secrets": {"type": "dict", "required": True, "no_log": True}})
+        _, arguments = self.validate_argument_spec(SPEC)
         templar: Any = self._templar
         try:
             store = open_store(templar.template((task_vars or {}).get("platform_secrets")))
-            wanted = {check_name(str(name)): str(value) for name, value in arguments["secrets"].items()}
-            changed = {name: value for name, value in wanted.items() if store.get(name) != value}
-            if changed and not self._task.check_mode:
-                store.put(changed)
+            wanted = {check_name(str(name)): _text(name, value) for name, value in arguments["secrets"].items()}
+            if self._task.check_mode:
+                known = {name: value for name in wanted if (value := store.get(name)) is not None}
+                changed = changes(known, wanted, once=arguments["once"])
+            else:
+                changed = store.put(wanted, once=arguments["once"])
         except SecretError as error:
             return {**result, "failed": True, "msg": f"rsp.platform.secret_set: {error}"}
         return {**result, "changed": bool(changed), "names": sorted(changed)}
+
+
+def _text(name: object, value: object) -> str:
+    """The value; an error when it is anything but text, which would come back as something else."""
+    if not isinstance(value, str) or not value:
+        raise SecretError(f"the value of {name} must be text that is not empty")
+    return value

@@ -12,6 +12,7 @@ description:
   - Reads a secret from the back-end that the variable C(platform_secrets) names.
   - With O(generate), a missing secret is made and kept, once, however many hosts ask for it at the same time.
     In check mode it is made up and not kept.
+  - A back-end that can't keep secrets makes none: there a missing secret is an error that says how to set it.
 options:
   _terms:
     description: Names of secrets, as C(consul/gossip).
@@ -52,22 +53,25 @@ from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import S
 class LookupModule(StoreLookup):
     """Reads or makes secrets."""
 
-    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
+    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """Values of the named secrets."""
         try:
             self.begin(variables, kwargs)
-            return [self._value(check_name(term)) for term in terms]
+            return [self._value(check_name(str(term))) for term in terms]
         except SecretError as error:
             raise AnsibleLookupError(f"rsp.platform.secret: {error}") from error
 
     def _value(self, name: str) -> str:
-        value = self.store.get(name)
+        value, kind, default = self.store.get(name), self.get_option("generate"), self.get_option("default")
         if value is not None:
             return value
-        kind, default = self.get_option("generate"), self.get_option("default")
-        if kind is not None:
-            made = generate(kind, self.get_option("length"))
-            return made if self.check_mode else self.store.make(name, lambda: made)
         if default is not None:
             return str(default)
-        raise SecretError(f"secret {name} is missing: {self.store.howto(name)}")
+        if kind is None:
+            raise SecretError(f"secret {name} is missing → {self.store.howto(name)}")
+        made = generate(kind, self.get_option("length"))
+        if self.check_mode and self.store.makes:
+            return made
+        # Others may ask at the same time: the first one's value is everybody's.
+        kept = self.store.put({name: made}, once=True)
+        return kept[name] if kept else str(self.store.get(name))

@@ -16,6 +16,10 @@ options:
     description: Values by name.
     type: dict
     required: true
+  once:
+    description: Keep the values only if the store has none of these names yet; of several runs at a time one wins.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Nothing is written in check mode.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import SecretStore, open_store
+from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import SecretError, SecretStore, open_store
 
 
 class StoreLookup(LookupBase):
@@ -21,10 +21,14 @@ class StoreLookup(LookupBase):
         """Take options and variables, and open the store.
 
         Raises:
-            SecretError: the store is not described or can't be opened.
+            SecretError: an option is unknown, or the store is not described or can't be opened.
         """
         known = variables or {}
         self.set_options(var_options=known, direct=options)
+        unknown = sorted(options.keys() - self._options.keys())
+        if unknown:
+            # Ansible itself ignores them: a misspelt generate= would look like a missing secret.
+            raise SecretError(f"unknown option {', '.join(unknown)}: one of {', '.join(sorted(self._options))}")
         templar: Any = self._templar
         self.store = open_store(templar.template(known.get("platform_secrets")))
         self.check_mode = known.get("ansible_check_mode") is True
