@@ -102,6 +102,27 @@ class Lab:
             and all(m["role"] == "leader" or m["state"] == "streaming" for m in members)
         )
 
+    def on(self, host: str, *argv: str) -> str:
+        """Run a command inside a host's container."""
+        return run("docker", "exec", self.container(host), *argv)
+
+    def consul_url(self, host: str) -> str:
+        """HTTPS address of a member of Consul."""
+        return f"https://{self.services['consul']['members'][host]}"
+
+    def consul_put(self, host: str, key: str, value: str) -> bool:
+        """Write a key through one member, with the endpoint's own token."""
+        token = secret(self.services["consul"]["password"]["secret"])
+        request = urllib.request.Request(
+            f"{self.consul_url(host)}/v1/kv/{key}",
+            data=value.encode(),
+            method="PUT",
+            headers={"X-Consul-Token": token},
+        )
+        context = ssl.create_default_context(cafile=self.ca)
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+            return bool(json.load(answer))
+
     def netns(self, host: str, *argv: str) -> str:
         """Run a command of this machine in the network namespace of a host."""
         pid = run("docker", "inspect", "-f", "{{.State.Pid}}", self.container(host))
