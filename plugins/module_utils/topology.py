@@ -7,7 +7,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.model impor
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 ENVIRONMENTS = ("local", "dev", "staging", "production")
-# Only here may a service live on one member or keep its secrets in a file: nobody depends on these platforms.
+# Only here may a service that votes live on one member: nobody depends on these platforms.
 SMALL_ENVIRONMENTS = ("local", "dev")
 
 SECRET_BACKENDS: dict[str, tuple[str, ...]] = {"file": ("path", "key_file"), "environment": ("prefix",)}
@@ -38,7 +38,7 @@ PLATFORM: dict[str, Option] = {
         },
     ),
     "platform_mirror_url": Option(required=True, pattern=r"https?://[^\s/]+(/\S*)?"),
-    "platform_nofile": Option(type="int", default=65536, minimum=1024, maximum=1048576),
+    "platform_nofile": Option(type="int", required=True, minimum=1024, maximum=1048576),
     "platform_allow_single": Option(type="bool", default=False),
 }
 

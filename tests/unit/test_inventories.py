@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
 from fixtures.preflight.plugin import preflight, provide_secrets
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ("local", "dev", "staging", "production")
-# How the controller reaches hosts is each inventory's own affair.
+# How the controller reaches hosts is each inventory's own affair, and so is the group that says it.
 OWN = ("ansible_", "lab_")
+OWN_GROUPS = {"lab", "machines"}
 
 
 def variables(environment: str) -> dict[str, Any]:
@@ -23,22 +27,21 @@ def variables(environment: str) -> dict[str, Any]:
     return {key: value for path in files for key, value in yaml.safe_load(path.read_text(encoding="utf-8")).items()}
 
 
+@functools.cache
+def loaded(environment: str) -> InventoryManager:
+    """The inventory as Ansible reads it."""
+    return InventoryManager(loader=DataLoader(), sources=[str(ROOT / "inventories" / environment)])
+
+
 def groups(environment: str) -> dict[str, set[str]]:
     """Group → hosts, those of child groups included."""
-    data = yaml.safe_load((ROOT / "inventories" / environment / "hosts.yml").read_text(encoding="utf-8"))
-    children = data["all"]["children"]
-    found: dict[str, set[str]] = {"all": set(data["all"]["hosts"])}
-    for name, group in children.items():
-        found[name] = set(group.get("hosts") or {})
-        for child in group.get("children") or {}:
-            found[name] |= set(children[child]["hosts"])
-    return found
+    return {name: set(hosts) for name, hosts in loaded(environment).get_groups_dict().items()}
 
 
-def zones(environment: str, group: str) -> list[str]:
+def zones(environment: str, group: str) -> str:
     """Zones of a group's hosts, one a host, sorted."""
-    data = yaml.safe_load((ROOT / "inventories" / environment / "hosts.yml").read_text(encoding="utf-8"))
-    return sorted(data["all"]["hosts"][name]["platform_zone"] for name in groups(environment)[group])
+    hosts = loaded(environment).get_hosts(group)
+    return "".join(sorted(host.vars["platform_zone"] for host in hosts))
 
 
 def shared(environment: str) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def test_every_environment_has_its_playbook(environment):
 @pytest.mark.parametrize("environment", ENVIRONMENTS[1:])
 def test_inventories_have_the_same_keys(environment):
     assert set(shared(environment)) == set(shared("local"))
-    assert set(groups(environment)) == set(groups("local"))
+    assert set(groups(environment)) - OWN_GROUPS == set(groups("local")) - OWN_GROUPS
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS[1:])
@@ -74,6 +77,13 @@ def test_what_is_computed_is_computed_alike(environment):
     computed = {key: value for key, value in shared("local").items() if isinstance(value, str) and "groups[" in value}
     assert len(computed) >= 5
     assert {key: shared(environment)[key] for key in computed} == computed
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_controller_does_not_get_the_hosts_connection(environment):
+    assert not [name for name in variables(environment) if name.startswith("ansible_")]
+    [own] = OWN_GROUPS & set(groups(environment))
+    assert groups(environment)[own] == groups(environment)["all"]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -99,13 +109,12 @@ def test_every_host_runs_a_consul_server_or_agent(environment):
     ],
 )
 def test_sizes_are_those_of_a_production(environment, group, expected):
-    assert "".join(zones(environment, group)) == expected
+    assert zones(environment, group) == expected
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS[1:])
 def test_addresses_are_private(environment):
-    data = yaml.safe_load((ROOT / "inventories" / environment / "hosts.yml").read_text(encoding="utf-8"))
-    addresses = [host["ansible_host"] for host in data["all"]["hosts"].values()]
+    addresses = [host.vars["ansible_host"] for host in loaded(environment).get_hosts("all")]
     assert addresses
     assert all(ipaddress.ip_address(address).is_private for address in addresses)
 
@@ -118,6 +127,6 @@ def test_environments_do_not_share_addresses_names_or_secrets():
     assert len(set(names)) == len(set(stores)) == len(ENVIRONMENTS)
 
 
-@pytest.mark.parametrize("environment", ("staging", "production"))
+@pytest.mark.parametrize("environment", ["staging", "production"])
 def test_no_secret_file_where_people_depend_on_it(environment):
     assert variables(environment)["platform_secrets"]["backend"] == "environment"

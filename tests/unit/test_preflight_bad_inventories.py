@@ -30,7 +30,7 @@ class Copy:
 
     def host(self, name: str) -> dict[str, Any]:
         """Variables of a host."""
-        return self.hosts["all"]["hosts"][name]
+        return self.group("machines")[name]
 
     @property
     def children(self) -> dict[str, Any]:

@@ -85,8 +85,11 @@ def twenty_hosts(directory: Path) -> Path:
     shutil.copytree(ROOT / "inventories/production", directory)
     path = directory / "hosts.yml"
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for number in range(20 - len(data["all"]["hosts"])):
-        data["all"]["hosts"][f"ops-c-{number}"] = {"platform_zone": "c", "ansible_host": f"10.23.2.{100 + number}"}
+    for number in range(20 - len(data["all"]["children"]["machines"]["hosts"])):
+        data["all"]["children"]["machines"]["hosts"][f"ops-c-{number}"] = {
+            "platform_zone": "c",
+            "ansible_host": f"10.23.2.{100 + number}",
+        }
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     return directory
 
@@ -95,8 +98,8 @@ def spoil(directory: Path) -> None:
     """Several wrong things at once, in hosts and in variables."""
     hosts, variables = directory / "hosts.yml", directory / "group_vars/all/platform.yml"
     data = yaml.safe_load(hosts.read_text(encoding="utf-8"))
-    data["all"]["hosts"]["etcd-b-1"].update(platform_zone="a", ansible_host="10.23.0.99")
-    data["all"]["hosts"]["consul-a-1"]["ansible_host"] = "{{ no_such_variable }}"
+    data["all"]["children"]["machines"]["hosts"]["etcd-b-1"].update(platform_zone="a", ansible_host="10.23.0.99")
+    data["all"]["children"]["machines"]["hosts"]["consul-a-1"]["ansible_host"] = "{{ no_such_variable }}"
     hosts.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     text = variables.read_text(encoding="utf-8")
     variables.write_text(text + 'etcd_electon_ms: 1000\netcd_client_port: "2379"\n', encoding="utf-8")
