@@ -1,4 +1,4 @@
-"""The built collection from an empty path: playbooks run by their full names, also under ansible-runner as AWX does it."""
+"""The built collection from an empty path: playbooks run by their full names, under ansible-runner too, as in AWX."""
 
 from __future__ import annotations
 

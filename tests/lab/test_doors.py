@@ -70,5 +70,5 @@ def test_patroni_refuses_unsafe_calls_without_credentials(lab):
     for url in lab.services["postgresql"]["rest"].values():
         assert json.loads(get(f"{url}/cluster", lab)[1])["members"]
         request = urllib.request.Request(f"{url}/restart", data=b"{}", method="POST")
-        with pytest.raises(urllib.error.HTTPError, match="401|403"):
+        with pytest.raises(urllib.error.HTTPError, match=r"40[13]"):
             urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context(cafile=lab.ca))

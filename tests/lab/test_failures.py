@@ -1,4 +1,4 @@
-"""Failures under a plain client's writes: nothing acknowledged is lost, writes come back, a run afterwards changes nothing.
+"""Failures under a plain client: nothing acknowledged is lost, writes come back, a run afterwards changes nothing.
 
 Times are measured and printed; tests/bench/outage.py makes the figures of docs/benchmarks.md.
 """

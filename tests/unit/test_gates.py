@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
 from ansible_collections.rsp.platform.plugins.module_utils.gates import settled
 from ansible_collections.rsp.platform.plugins.module_utils.state import Member, ServiceState
 
