@@ -16,9 +16,10 @@ PLATFORM = re.compile(r"(linux_(amd64|arm64)|any)")
 FILE = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
 LICENCE = re.compile(r"[A-Za-z0-9.+-]+( (OR|AND|WITH) [A-Za-z0-9.+-]+)*")
 KEYS = {"file", "sha256", "size", "licence", "sources"}
+ARCHIVES = ("zip", "tar.gz")
 SOURCE_KEYS: dict[str, tuple[set[str], set[str]]] = {
     # kind: (required keys, optional keys)
-    "url": ({"url"}, {"unpack", "member", "sha256", "size"}),
+    "url": ({"url"}, {"unpack", "member"}),
     "distribution": ({"package", "version"}, set()),
     "goproxy": ({"module", "version"}, set()),
     "go": ({"module", "version", "toolchain", "disk_mb", "cpu_minutes"}, {"package", "exclude", "ldflags", "tags"}),
@@ -189,6 +190,11 @@ def _source_problems(place: str, source: object, data: Mapping[str, Any]) -> Ite
         yield f"{place} (go): go-toolchain {source.get('toolchain')} is not in the catalogue"
     if kind == "url" and ("unpack" in source) != ("member" in source):
         yield f"{place} (url): unpack and member belong together"
+    if "unpack" in source and source["unpack"] not in ARCHIVES:
+        yield f"{place} (url): unpack {source['unpack']!r} is none of {', '.join(ARCHIVES)}"
+    for key in {"disk_mb", "cpu_minutes"} & set(source):
+        if not isinstance(source[key], int) or source[key] <= 0:
+            yield f"{place} (go): {key} must be a number above 0"
 
 
 def _mismatch(pattern: re.Pattern[str], value: object, place: str) -> Iterator[str]:

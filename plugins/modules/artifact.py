@@ -129,6 +129,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.fetch import FetchErr
 from ansible_collections.rsp.platform.plugins.module_utils.placement import (
     Pin,
     PlacementError,
+    WrongBytesError,
     is_pinned,
     place,
     remember,
@@ -183,6 +184,7 @@ def main() -> None:
     params, artifact = module.params, module.params["artifact"]
     path = Path(params["root"], artifact["name"], artifact["version"], artifact["file"])
     link = Path(params["link"]) if params["link"] else None
+    what = f"{artifact['name']} {artifact['version']} ({artifact['platform']})"
     try:
         before = linked(link) if link else None
         downloaded, owned = install(module, path)
@@ -194,10 +196,11 @@ def main() -> None:
                 swap(link, path)
             for version in old:
                 remove(version)
-    except (FetchError, PlacementError, OSError) as err:
-        what = f"{artifact['name']} {artifact['version']} ({artifact['platform']})"
+    except (FetchError, WrongBytesError) as err:
         fix = "run playbooks/mirror.yml, which fills and checks the mirror"
         module.fail_json(msg=f"{what} was not installed: {artifact['url']} {err} → {fix}")
+    except (PlacementError, OSError) as err:
+        module.fail_json(msg=f"{what} was not installed: {err}")
     module.exit_json(
         changed=downloaded or owned or moved,
         path=str(path),
