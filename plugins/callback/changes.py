@@ -35,7 +35,7 @@ def changed_items(result: dict[str, Any]) -> bool:
     return bool(result.get("changed")) or any(item.get("changed") for item in result.get("results", ()))
 
 
-class CallbackModule(CallbackBase):  # type: ignore[misc]
+class CallbackModule(CallbackBase):
     """Collects changed tasks and writes them at the end of the run."""
 
     CALLBACK_VERSION = 2.0
