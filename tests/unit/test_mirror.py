@@ -1,4 +1,4 @@
-"""A mirror is filled from the first source that yields the pinned bytes, and lists what it has. A real server answers."""
+"""A mirror is filled from the first source that yields the pinned bytes, and lists what it has."""
 
 from __future__ import annotations
 
