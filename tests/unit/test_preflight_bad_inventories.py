@@ -279,11 +279,51 @@ CASES: dict[str, tuple[Callable[[Copy], Any], str, str, str]] = {
         "etcd_client_port has this port on the same host",
         "give one of them another port",
     ),
+    "election before five heartbeats": (
+        var("etcd_election_ms", 300),
+        "etcd_election_ms = 300",
+        "is below 5 heartbeats of 100 ms",
+        "use 500 or more",
+    ),
     "expression that fails": (
         var("etcd_cluster_name", "{{ no_such_variable }}-etcd"),
         "etcd_cluster_name",
         "can't be computed: 'no_such_variable' is undefined",
         "define what it refers to",
+    ),
+    "version that is not in the catalogue": (
+        var("consul_version", "1.22.4"),
+        'consul_version = "1.22.4"',
+        "consul 1.22.4 is not in the catalogue, which lists 1.22.",
+        "use 1.22.",
+    ),
+    "version as a number": (
+        var("consul_version", 1.22),
+        "consul_version = 1.22",
+        "must be a string, not a number",
+        "put it in quotes",
+    ),
+    "raft multiplier out of range": (
+        var("consul_raft_multiplier", 11),
+        "consul_raft_multiplier = 11",
+        "is outside 1 to 10",
+        "use a value of 1 to 10",
+    ),
+    "boolean as a string in a role": (
+        var("consul_ui", "no"),
+        'consul_ui = "no"',
+        "must be a boolean, not a string",
+        "write false without quotes",
+    ),
+    "ports of two services on a host": (
+        lambda copy: [
+            copy.platform.update(consul_https_port=2379),
+            copy.group("consul_servers").clear(),
+            copy.group("consul_servers").update(dict.fromkeys(copy.group("etcd"))),
+        ],
+        "etcd_client_port = 2379",
+        "consul_https_port has this port on the same host",
+        "give one of them another port",
     ),
     # secrets
     "unknown back-end": (
@@ -354,6 +394,13 @@ def test_several_wrong_things_are_told_at_once(good, tmp_path):
     message = preflight(written(good, tmp_path / "staging"))["msg"]
     for name in chosen:
         assert CASES[name][2] in message
+
+
+def test_a_secret_that_is_missing_is_told_with_its_variable(good, tmp_path, monkeypatch):
+    monkeypatch.delenv("RSP_STAGING_ETCD_ROOT")
+    message = preflight(written(good, tmp_path / "staging"))["msg"]
+    assert "role etcd needs this secret" in message
+    assert "set the environment variable RSP_STAGING_ETCD_ROOT" in message
 
 
 def test_a_secret_is_not_shown(good, tmp_path):

@@ -55,6 +55,7 @@ def test_rules_are_taken_over():
         "removed": {"etcd_hosts": "etcd_members"},
         "versions": {"etcd_version": "etcd"},
         "ports": ["etcd_port"],
+        "everywhere": True,
         "secrets": ["etcd_root_password"],
     }
     contract = contract_from("etcd", SPECS, rules)
@@ -63,6 +64,7 @@ def test_rules_are_taken_over():
     assert contract.removed == {"etcd_hosts": "etcd_members"}
     assert contract.versions == {"etcd_version": "etcd"}
     assert contract.ports == ("etcd_port",)
+    assert contract.everywhere is True
     assert contract.secrets == ("etcd_root_password",)
     assert contract.members_variable == "etcd_members"
 

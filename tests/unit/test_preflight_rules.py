@@ -10,6 +10,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.model impor
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.rules import (
     members,
     platform,
+    relations,
     roles,
     run,
     secrets,
@@ -25,7 +26,7 @@ def test_a_good_inventory_breaks_no_rule(rule):
 
 
 def test_every_public_rule_is_registered():
-    rooms = (members, platform, roles, run, secrets)
+    rooms = (members, platform, relations, roles, run, secrets)
     public = {
         name
         for room in rooms
@@ -277,13 +278,20 @@ def test_spread_members_and_platforms_of_two_zones_are_accepted(names, zones):
 
 
 def test_what_can_not_be_computed_is_told_once_for_each_cause():
-    broken = Host(
-        "a1", {}, {"ansible_host": "'x' is undefined", "consul_ui": "no", "platform_zone": "'x' is undefined"}
+    cause = "'x' is undefined"
+    hosts = (
+        Host("a1", {}, {"consul_members": cause, "ansible_host": cause, "consul_ui": "no", "platform_address": cause}),
+        Host("b1", {}, {"consul_members": cause}),
+        Host("c1", {}, {"consul_members": cause, "consul_ui": "no"}),
     )
-    lines = told(roles.templates_resolve, replace(GOOD, hosts=(broken,)))
+    lines = told(roles.templates_resolve, replace(GOOD, hosts=hosts))
     assert [line.split("|")[:3] for line in lines] == [
-        ["a1", "ansible_host", "can't be computed: 'x' is undefined (this breaks platform_zone too)"],
-        ["a1", "consul_ui", "can't be computed: no"],
+        [
+            "a1",
+            "ansible_host",
+            "can't be computed: 'x' is undefined (this breaks consul_members, platform_address too)",
+        ],
+        ["a1,c1", "consul_ui", "can't be computed: no"],
     ]
 
 
@@ -402,6 +410,27 @@ def test_agents_of_other_hosts_have_ports_too():
 def test_a_port_that_can_not_be_computed_is_not_guessed():
     hosts = tuple(replace(host, broken={"postgresql_port": "x"}) for host in inventory(consul_http_port=5432).hosts)
     assert told(roles.separate_ports, replace(GOOD, hosts=hosts)) == []
+
+
+# --- relations between variables
+
+
+@pytest.mark.parametrize(
+    ("changes", "told_of"),
+    [
+        ({"etcd_election_ms": 400}, "etcd_election_ms|is below 5 heartbeats of 100 ms"),
+        ({"etcd_heartbeat_ms": 300}, "etcd_election_ms|is below 5 heartbeats of 300 ms"),
+        ({"etcd_heartbeat_ms": 200, "etcd_election_ms": 1000}, None),
+        ({"etcd_heartbeat_ms": "200", "etcd_election_ms": 300}, None),  # right_values tells the type
+        ({"etcd_election_ms": 400, "etcd_members": []}, None),
+    ],
+)
+def test_etcds_election_outlasts_its_heartbeats(changes, told_of):
+    trio = [member(name) for name in ("a1", "b1", "c1")]
+    subject = inventory(**{"etcd_members": trio, **changes})
+    lines = told(relations.etcd_election_outlasts_heartbeats, subject)
+    assert len(lines) == (3 if told_of else 0)
+    assert all(told_of in line for line in lines)
 
 
 # --- secrets

@@ -8,6 +8,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.report impo
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.rules import (
     members,
     platform,
+    relations,
     roles,
     run,
     secrets,
@@ -34,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     roles.required_are_set,
     roles.listed_versions,
     roles.separate_ports,
+    relations.etcd_election_outlasts_heartbeats,
     secrets.backend_complete,
     secrets.secrets_present,
 )

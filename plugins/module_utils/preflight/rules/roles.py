@@ -12,15 +12,17 @@ from ansible_collections.rsp.platform.plugins.module_utils.topology import MEMBE
 
 
 def templates_resolve(inventory: Inventory) -> Iterator[Problem]:
-    """Every variable can be computed from the inventory alone. One cause is told once, whatever it breaks."""
+    """Every variable can be computed from the inventory alone. One cause is told once, whatever it breaks and where."""
+    causes: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for host in inventory.hosts:
-        causes: dict[str, list[str]] = defaultdict(list)
         for name, reason in host.broken.items():
-            causes[reason].append(name)
-        for reason, names in causes.items():
-            also = f" (this breaks {', '.join(names[1:])} too)" if names[1:] else ""
-            rule = f"can't be computed: {reason}{also}"
-            yield Problem((host.name,), names[0], rule, "define what it refers to, or correct the expression")
+            causes[reason][name].append(host.name)
+    for reason, broken in causes.items():
+        first = min(broken, key=lambda name: (len(broken[name]), *_nearness(name)))
+        others = [name for name in broken if name != first]
+        also = f" (this breaks {', '.join(others)} too)" if others else ""
+        rule = f"can't be computed: {reason}{also}"
+        yield Problem(tuple(broken[first]), first, rule, "define what it refers to, or correct the expression")
 
 
 def known_names(inventory: Inventory) -> Iterator[Problem]:
@@ -110,3 +112,8 @@ def _owner(name: str, contracts: Mapping[str, Contract]) -> Contract | None:
     """The role whose prefix the variable bears; the longest one when several do."""
     roles = [role for role in contracts if name.startswith(f"{role}_")]
     return contracts[max(roles, key=len)] if roles else None
+
+
+def _nearness(name: str) -> tuple[bool, bool]:
+    """Sorts connection variables first, then shared ones: those of roles build on them."""
+    return not name.startswith("ansible_"), not name.startswith("platform_")
