@@ -21,6 +21,7 @@ _PROPERTIES = (
     "MainPID",
     "Type",
     "Job",
+    "NRestarts",
     "CanReload",
     "NeedDaemonReload",
     "ActiveEnterTimestamp",
@@ -48,6 +49,7 @@ class UnitState:
         enabled: enabled, disabled, static … empty for an unknown unit.
         started_us: when its main process started, µs of the monotonic clock; 0 when it never did.
         since: when it became active, as systemd writes it; empty when it is not active.
+        restarts: how often systemd restarted it by itself.
         queued: whether a job of systemd waits for it.
         stale: whether its files are newer than what systemd read.
     """
@@ -61,6 +63,7 @@ class UnitState:
     started_us: int = 0
     since: str = ""
     kind: str = ""
+    restarts: int = 0
     queued: bool = False
     can_reload: bool = False
     stale: bool = False
@@ -123,6 +126,7 @@ def _state(name: str, block: Mapping[str, str]) -> UnitState:
         started_us=number("ExecMainStartTimestampMonotonic") or number("ActiveEnterTimestampMonotonic"),
         since=block.get("ActiveEnterTimestamp", "") if active == "active" else "",
         kind=block.get("Type", ""),
+        restarts=number("NRestarts"),
         queued=number("Job") > 0,
         can_reload=block.get("CanReload") == "yes",
         stale=block.get("NeedDaemonReload") == "yes",

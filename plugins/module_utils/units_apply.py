@@ -122,14 +122,16 @@ def _wait_until_steady(
 ) -> dict[str, UnitState]:
     """Poll until all expected units are up, and stay so with the same process; all units as they are then."""
     deadline, steady_since = clock.now() + wait_s, clock.now()
-    seen: dict[str, int] = {name: before[name].started_us for name in todo.expected if name not in todo.begun}
+    # Deaths are counted from a unit's new process on: systemd may keep the count of the old one.
+    deaths = {name: before[name].restarts for name in todo.expected if name not in todo.begun}
     while True:
         states = show(run, list(before))
         late = []
         for name in todo.expected:
             state = states[name]
-            begun = name in seen or state.started_us != before[name].started_us
-            if (begun and seen.setdefault(name, state.started_us) != state.started_us) or _is_down(state, begun=begun):
+            begun = name in deaths or state.started_us != before[name].started_us
+            died = begun and deaths.setdefault(name, state.restarts) < state.restarts
+            if died or _is_down(state, begun=begun):
                 raise _down(state, "did not stay up", run)
             if not (begun and _is_up(state)):
                 late.append(state)
