@@ -93,7 +93,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import CatalogueError
-from ansible_collections.rsp.platform.plugins.module_utils.catalogue_file import for_member, for_mirror, shipped
+from ansible_collections.rsp.platform.plugins.plugin_utils.catalogue_file import for_member, for_mirror, shipped
 
 
 class LookupModule(LookupBase):

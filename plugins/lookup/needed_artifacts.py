@@ -33,8 +33,8 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import CatalogueError
-from ansible_collections.rsp.platform.plugins.module_utils.catalogue_file import role_version, shipped
-from ansible_collections.rsp.platform.plugins.module_utils.needs import needed, relevant
+from ansible_collections.rsp.platform.plugins.plugin_utils.catalogue_file import role_version, shipped
+from ansible_collections.rsp.platform.plugins.plugin_utils.needs import needed, relevant
 
 
 class LookupModule(LookupBase):

@@ -10,8 +10,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar
 from ansible_collections.rsp.platform.plugins.filter.artifacts import FilterModule, artifact_table
-from ansible_collections.rsp.platform.plugins.lookup import needed_artifacts
-from ansible_collections.rsp.platform.plugins.module_utils import catalogue_file
+from ansible_collections.rsp.platform.plugins.lookup import artifact, needed_artifacts
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import (
     Catalogue,
     CatalogueError,
@@ -21,13 +20,14 @@ from ansible_collections.rsp.platform.plugins.module_utils.catalogue import (
     problems,
     version_key,
 )
-from ansible_collections.rsp.platform.plugins.module_utils.catalogue_file import (
+from ansible_collections.rsp.platform.plugins.plugin_utils import catalogue_file
+from ansible_collections.rsp.platform.plugins.plugin_utils.catalogue_file import (
     for_member,
     for_mirror,
     role_version,
     shipped,
 )
-from ansible_collections.rsp.platform.plugins.module_utils.needs import needed, relevant, variable_prefix
+from ansible_collections.rsp.platform.plugins.plugin_utils.needs import needed, relevant, variable_prefix
 
 SHA = "ab" * 32
 
@@ -82,9 +82,9 @@ def test_the_shipped_catalogue_is_well_formed():
 def test_two_versions_of_consul_are_listed_under_their_licence():
     assert shipped().versions("consul") == ["1.22.3", "1.22.5"]
     for version in shipped().versions("consul"):
-        artifact = shipped().find("consul", version, "linux_amd64")
-        assert artifact.licence == "BUSL-1.1"
-        assert artifact.size > 100_000_000
+        found = shipped().find("consul", version, "linux_amd64")
+        assert found.licence == "BUSL-1.1"
+        assert found.size > 100_000_000
 
 
 def test_every_build_of_the_shipped_catalogue_has_its_toolchain():
@@ -137,15 +137,15 @@ def test_versions_sort_as_people_sort_them():
 
 
 def test_paths_on_a_mirror():
-    artifact = parsed().find("tool", "1.22.5", "linux_amd64")
-    assert artifact.path == f"sha256/{SHA}/tool"
-    assert artifact.alias == "tool/1.22.5/any/tool"
-    assert str(artifact) == "tool 1.22.5 (any)"
+    found = parsed().find("tool", "1.22.5", "linux_amd64")
+    assert found.path == f"sha256/{SHA}/tool"
+    assert found.alias == "tool/1.22.5/any/tool"
+    assert str(found) == "tool 1.22.5 (any)"
 
 
 def test_an_artifact_survives_the_way_to_a_module_and_back():
-    artifact = parsed().find("tool", "1.9.0", "linux_amd64")
-    assert artifact_from(artifact.as_dict()) == artifact
+    found = parsed().find("tool", "1.9.0", "linux_amd64")
+    assert artifact_from(found.as_dict()) == found
 
 
 @pytest.mark.parametrize(
@@ -267,6 +267,7 @@ def test_a_mirror_gets_the_whole_toolchain():
 def lookup(terms, variables=None, **options):
     templar = Templar(loader=DataLoader(), variables=variables or {})
     plugin = lookup_loader.get("rsp.platform.artifact", loader=DataLoader(), templar=templar)
+    assert isinstance(plugin, artifact.LookupModule)
     return plugin.run(terms, variables=variables or {}, **options)
 
 
@@ -383,8 +384,8 @@ def test_a_version_that_yaml_reads_as_a_number_is_refused(tmp_path, monkeypatch)
 
 
 def test_artifact_table_shows_licences():
-    artifact = parsed().find("tool", "1.22.5", "linux_amd64").as_dict()
-    title, line = artifact_table([artifact])
+    found = parsed().find("tool", "1.22.5", "linux_amd64").as_dict()
+    title, line = artifact_table([found])
     assert title.split() == ["artifact", "version", "platform", "licence", "MB", "sha256"]
     assert "MIT OR Apache-2.0" in line
     assert FilterModule().filters()["artifact_table"] is artifact_table

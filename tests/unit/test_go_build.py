@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import Artifact
-from ansible_collections.rsp.platform.plugins.module_utils.catalogue_file import for_mirror, shipped
 from ansible_collections.rsp.platform.plugins.module_utils.fetch import FetchError, Http
 from ansible_collections.rsp.platform.plugins.module_utils.sources import go, goproxy
 from ansible_collections.rsp.platform.plugins.module_utils.sources.tools import Tools, drop
+from ansible_collections.rsp.platform.plugins.plugin_utils.catalogue_file import for_mirror, shipped
 
 TOOLCHAIN = Artifact("go-toolchain", "1.25.7", "linux_amd64", "go.zip", "ab" * 32, 1, "BSD-3-Clause")
 TOOL = Artifact("tool", "1.0", "linux_amd64", "tool", "cd" * 32, 6, "MIT")
