@@ -1,0 +1,325 @@
+"""Preflight on a member: what is read of it, and each problem planted once."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.rsp.platform.plugins.module_utils import host
+from ansible_collections.rsp.platform.plugins.module_utils.host import Holder, HostError, Roots
+from ansible_collections.rsp.platform.plugins.module_utils.host_check import (
+    TRANSPORT_S,
+    Demand,
+    Problem,
+    disk_problems,
+    examine,
+    memory_problems,
+    os_problems,
+    peer_problems,
+    port_problems,
+    skew_problems,
+)
+
+MIB = 1 << 20
+ACTIVE = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=7\n"
+STOPPED = "LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\nMainPID=0\n"
+DPKG = "postgresql-17\t17.6-0+deb13u1\tinstalled\nlibpq5\t17.6-0+deb13u1\tinstalled\npatroni\t4.0.7-1\tconfig-files\n"
+
+
+def runner(units=STOPPED, dpkg=DPKG, error="dpkg-query: no packages found matching nope\n"):
+    def run(argv):
+        if argv[0] == "dpkg-query":
+            return 1, dpkg, error
+        assert argv[:2] == ["systemctl", "show"]
+        return 0, units, ""
+
+    return run
+
+
+def put(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def roots(tmp_path):
+    """A host of 4 GiB without control groups' limits, that listens nowhere."""
+    put(tmp_path / "proc" / "meminfo", f"MemTotal: {4096 * 1024} kB\nMemFree: 1 kB\n")
+    put(tmp_path / "os-release", 'PRETTY_NAME="Debian"\nID=debian\nVERSION_ID="13"\n')
+    put(tmp_path / "proc" / "1" / "cgroup", "0::/\n")
+    return Roots(tmp_path / "proc", tmp_path / "cgroup", tmp_path / "os-release")
+
+
+# What is read
+
+
+def test_os_name(roots):
+    assert host.os_name(roots) == "debian-13"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "missing"),
+    [
+        (["postgresql-17", "libpq5"], []),
+        (["nope"], ["nope"]),
+        (["patroni"], ["patroni"]),
+        (["postgresql-17=17.6-0+deb13u1"], []),
+        (["postgresql-17=17.6*"], []),
+        (["postgresql-17=17.5*"], ["postgresql-17=17.5*"]),
+    ],
+)
+def test_missing_packages(wanted, missing):
+    found, versions = host.packages(runner(), wanted)
+    assert found == missing
+    assert versions == {"postgresql-17": "17.6-0+deb13u1", "libpq5": "17.6-0+deb13u1"}
+
+
+def test_no_package_is_no_question():
+    assert host.packages(lambda argv: pytest.fail("asked"), []) == ([], {})
+
+
+def test_nothing_installed_is_an_answer():
+    assert host.packages(runner(dpkg=""), ["nope"]) == (["nope"], {})
+
+
+def test_a_package_manager_that_does_not_answer_is_an_error():
+    with pytest.raises(HostError, match="database is locked"):
+        host.packages(runner(dpkg="", error="dpkg-query: error: database is locked"), ["nope"])
+
+
+V1 = "12:memory:/docker/abc/init.scope\n3:cpu,cpuacct:/docker/abc\n0::/docker/abc\n"
+NONE_V1 = "9223372036854771712\n"
+
+
+@pytest.mark.parametrize(
+    ("group", "files", "megabytes"),
+    [
+        ("0::/\n", {}, 4096),
+        ("0::/docker/abc\n", {"docker/abc/memory.max": f"{512 * MIB}\n"}, 512),
+        ("0::/docker/abc/init.scope\n", {"docker/abc/memory.max": f"{512 * MIB}\n"}, 512),
+        ("0::/docker/abc\n", {"docker/abc/memory.max": "max\n"}, 4096),
+        ("0::/a/b\n", {"a/memory.max": f"{256 * MIB}\n", "a/b/memory.max": f"{512 * MIB}\n"}, 256),
+        (V1, {"memory/docker/abc/memory.limit_in_bytes": f"{768 * MIB}\n"}, 768),
+        (V1, {"memory/docker/abc/memory.limit_in_bytes": NONE_V1, "memory/memory.limit_in_bytes": NONE_V1}, 4096),
+        (V1, {"memory/docker/abc/memory.limit_in_bytes": f"{8192 * MIB}\n"}, 4096),
+    ],
+)
+def test_memory_is_the_smallest_limit_around_the_host(roots, group, files, megabytes):
+    put(roots.proc / "1" / "cgroup", group)
+    for name, text in files.items():
+        put(roots.cgroup / name, text)
+    assert host.memory_mb(roots) == megabytes
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({}, 8),
+        ({"docker/abc/cpu.max": "150000 100000\n"}, 1),
+        ({"docker/abc/cpu.max": "20000 100000\n"}, 1),
+        ({"docker/abc/cpu.max": "400000 100000\n"}, 4),
+        ({"docker/abc/cpu.max": "max 100000\n"}, 8),
+        ({"docker/cpu.max": "200000 100000\n", "docker/abc/cpu.max": "400000 100000\n"}, 2),
+        (
+            {
+                "cpu,cpuacct/docker/abc/cpu.cfs_quota_us": "300000\n",
+                "cpu,cpuacct/docker/abc/cpu.cfs_period_us": "100000\n",
+            },
+            3,
+        ),
+        (
+            {"cpu,cpuacct/docker/abc/cpu.cfs_quota_us": "-1\n", "cpu,cpuacct/docker/abc/cpu.cfs_period_us": "100000\n"},
+            8,
+        ),
+    ],
+)
+def test_cpus_are_a_quota_rounded_down(roots, monkeypatch, files, cpus):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
+    put(roots.proc / "1" / "cgroup", V1)
+    for name, text in files.items():
+        put(roots.cgroup / name, text)
+    assert host.cpus(roots) == cpus
+
+
+def test_free_space_of_a_path_that_does_not_exist_yet(tmp_path):
+    assert host.free_mb(str(tmp_path / "not" / "yet")) == host.free_mb(str(tmp_path)) > 0
+
+
+def listening(roots, port, inode, table="tcp", state="0A"):
+    row = f"   0: 00000000:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 0 0 {inode} 1\n"
+    put(roots.proc / "net" / table, "  sl  local_address rem_address st\n" + row)
+
+
+def process(roots, pid, command, group, inode):
+    put(roots.proc / str(pid) / "comm", f"{command}\n")
+    put(roots.proc / str(pid) / "cgroup", group)
+    (roots.proc / str(pid) / "fd").mkdir()
+    (roots.proc / str(pid) / "fd" / "3").symlink_to(f"socket:[{inode}]")
+    (roots.proc / str(pid) / "fd" / "4").symlink_to("/dev/null")
+
+
+@pytest.mark.parametrize("table", ["tcp", "tcp6"])
+def test_the_holder_of_a_port_is_known_with_its_unit(roots, table):
+    listening(roots, 8501, 4711, table)
+    process(roots, 90, "consul", "1:name=systemd:/docker/abc/system.slice/consul.service\n0::/docker/abc\n", 4711)
+    holder = host.listeners(roots, [8500, 8501])[8501]
+    assert (holder.pid, holder.command, "consul.service" in holder.units) == (90, "consul", True)
+
+
+def test_a_connection_from_a_port_is_no_listener(roots):
+    listening(roots, 8501, 4711, state="01")
+    assert host.listeners(roots, [8501]) == {}
+
+
+def test_a_holder_that_is_not_visible_is_still_a_holder(roots):
+    listening(roots, 8501, 4711)
+    assert host.listeners(roots, [8501])[8501].pid == 0
+
+
+def test_a_real_listener_of_this_process_is_found():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert host.listeners(Roots(), [port])[port].pid == os.getpid()
+
+
+def test_unreachable_peers_are_named_and_reachable_ones_are_not():
+    assert [peer for peer, _ in host.unreachable(["127.0.0.1", "no-such-host.invalid"])] == ["no-such-host.invalid"]
+
+
+# What is a problem
+
+
+@pytest.mark.parametrize(("supported", "count"), [((), 0), (("debian-12", "debian-13"), 0), (("debian-12",), 1)])
+def test_os_problems(supported, count):
+    assert len(os_problems("debian-13", supported)) == count
+
+
+@pytest.mark.parametrize(("minimum", "count"), [(0, 0), (1024, 0), (1025, 1)])
+def test_memory_problems(minimum, count):
+    problems = memory_problems(1024, minimum, "consul")
+    assert len(problems) == count
+    assert all(problem.variable == "consul_memory_min_mb" for problem in problems)
+
+
+def test_disk_problems_name_the_path():
+    problems = disk_problems({"/a": 10, "/b": 10}, {"/a": 10, "/b": 11}, "consul")
+    assert [problem.what for problem in problems] == ["/b has 10 MiB free, 11 are needed"]
+
+
+PORT = {"port": 8501, "unit": None, "variable": "consul_https_port"}
+DEMAND = Demand("consul", units=("consul.service",), ports=(PORT,))
+CONSUL = Holder(90, "consul", frozenset({"consul.service"}))
+NGINX = Holder(91, "nginx", frozenset({"nginx.service"}))
+
+
+@pytest.mark.parametrize(
+    ("demand", "holders", "what"),
+    [
+        (DEMAND, {}, None),
+        (DEMAND, {8501: CONSUL}, None),
+        (DEMAND, {8501: NGINX}, "port 8501 is held by nginx (pid 91), not by consul.service"),
+        (DEMAND, {8501: Holder(0, "somebody")}, "port 8501 is held by somebody, not by consul.service"),
+        (replace(DEMAND, ports=({**PORT, "unit": "nginx.service"},)), {8501: NGINX}, None),
+        (replace(DEMAND, ports=({**PORT, "unit": "nginx.service"},)), {8501: CONSUL}, "not by nginx.service"),
+        (replace(DEMAND, units=()), {8501: CONSUL}, "not by this service"),
+    ],
+)
+def test_port_problems(demand, holders, what):
+    problems = port_problems(demand, holders)
+    if what is None:
+        assert problems == []
+    else:
+        assert what in problems[0].what
+        assert problems[0].variable == "consul_https_port"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "what"),
+    [
+        (0, None),
+        (-5, None),
+        (5 + TRANSPORT_S, None),
+        (-6, "the clock is 6 s behind the controller's, 5 s are allowed"),
+        (6 + TRANSPORT_S, "the clock is 21 s ahead of the controller's, 5 s are allowed"),
+    ],
+)
+def test_skew_problems(ahead, what):
+    problems = skew_problems(replace(DEMAND, controller_epoch=1000.0), 1000.0 + ahead)
+    assert [problem.what for problem in problems] == ([what] if what else [])
+
+
+def test_a_clock_that_nobody_asked_about_is_no_problem():
+    assert skew_problems(DEMAND, 0) == []
+
+
+def test_peer_problems():
+    assert peer_problems([("10.0.0.9", "Network is unreachable")], "consul")[0].variable == "consul_members"
+
+
+def test_a_problem_is_one_line_with_variable_and_fix():
+    assert str(Problem("too small", "x_mb", "grow it")) == "x_mb  too small → grow it"
+    assert str(Problem("too small", "", "grow it")) == "too small → grow it"
+
+
+# All of it
+
+
+def test_a_host_that_can_carry_the_service(roots, tmp_path):
+    demand = Demand(
+        "postgresql",
+        packages=("postgresql-17", "patroni"),
+        units=("patroni.service",),
+        paths=(str(tmp_path), str(tmp_path / "nothing")),
+        ports=({"port": 5432, "unit": None, "variable": None},),
+        memory_min_mb=4096,
+        disk_min_mb={str(tmp_path): 1},
+        peers=("127.0.0.1",),
+        controller_epoch=1000.0,
+        os_supported=("debian-13",),
+    )
+    result = examine(demand, runner(), roots, now=1001.0)
+    assert result.pop("cpus") >= 1
+    assert result.pop("disk_free_mb")[str(tmp_path)] >= 1
+    assert result == {
+        "missing_packages": ["patroni"],
+        "versions": {"postgresql-17": "17.6-0+deb13u1", "libpq5": "17.6-0+deb13u1"},
+        "units": {"patroni.service": {"active": False, "enabled": False}},
+        "paths": {str(tmp_path): True, str(tmp_path / "nothing"): False},
+        "memory_mb": 4096,
+        "os": "debian-13",
+        "fresh": True,
+        "problems": [],
+        "summary": "",
+    }
+
+
+def test_a_host_with_a_running_unit_is_not_fresh(roots):
+    assert not examine(DEMAND, runner(units=ACTIVE), roots, now=0)["fresh"]
+
+
+def test_all_problems_come_at_once(roots, tmp_path):
+    listening(roots, 8501, 4711)
+    process(roots, 91, "nginx", "0::/system.slice/nginx.service\n", 4711)
+    demand = replace(
+        DEMAND,
+        memory_min_mb=9999,
+        disk_min_mb={str(tmp_path): 1 << 40},
+        peers=("no-such-host.invalid",),
+        controller_epoch=9999.0,
+        os_supported=("debian-12",),
+    )
+    result = examine(demand, runner(), roots, now=0)
+    assert len(result["problems"]) == 6
+    assert result["summary"].count("\n") == 5
+    assert all(line.startswith("  ") and "→" in line for line in result["summary"].splitlines())
+    assert all(set(problem) == {"what", "variable", "fix"} for problem in result["problems"])
+
+
+def test_it_only_reads(roots, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    examine(replace(DEMAND, paths=("/x",), disk_min_mb={str(tmp_path / "new"): 1}), runner(), roots, now=0)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not Path(tmp_path / "new").exists()
