@@ -10,8 +10,8 @@ version_added: "0.1.0"
 author: "rsp.platform maintainers (@rsp-platform)"
 description:
   - Reads what role C(rsp.platform.pki) has issued and keeps in the secret store.
-  - In check mode a certificate that is not issued yet reads as a marked placeholder,
-    so that C(--check) of the roles behind goes on.
+  - In check mode a certificate that is not issued yet, or is about to be renewed, reads as a placeholder
+    whose subject says so. C(--check) of the roles behind goes on and predicts what will change.
 options:
   _terms:
     description: Name of a service, as C(consul).
@@ -46,11 +46,14 @@ _raw:
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
-from ansible_collections.rsp.platform.plugins.plugin_utils.certificates import CA_BUNDLE, CA_CERT, leaf
+from ansible_collections.rsp.platform.plugins.plugin_utils.certificates import (
+    CA_BUNDLE,
+    CA_CERT,
+    leaf,
+    placeholder,
+)
 from ansible_collections.rsp.platform.plugins.plugin_utils.lookups import StoreLookup
 from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import SecretError
-
-PLACEHOLDER = "-----BEGIN NOT YET ISSUED-----\n{name}\n-----END NOT YET ISSUED-----\n"
 
 
 class LookupModule(StoreLookup):
@@ -60,22 +63,31 @@ class LookupModule(StoreLookup):
         """PEM of the asked part for each service."""
         try:
             self.begin(variables, kwargs)
-            return [self._part(self.get_option("host") or self.host, service) for service in terms]
+            host = self.get_option("host") or self.host
+            # In check mode role pki issues nothing, so what it found to be due would still read as the old one.
+            due = (variables or {}).get("__pki_due") or [] if self.check_mode and host == self.host else []
+            stale = {certificate["service"] for certificate in due}
+            return [self._part(host, str(service), service in stale) for service in terms]
         except SecretError as error:
             raise AnsibleLookupError(f"rsp.platform.certificate: {error}") from error
 
-    def _part(self, host: str, service: str) -> str:
+    def _part(self, host: str, service: str, stale: bool) -> str:
         part = self.get_option("part")
         if part == "ca":
-            return self._pem(CA_BUNDLE if self.store.get(CA_BUNDLE) is not None else CA_CERT)
+            return self.store.get(CA_BUNDLE) or self._pem(CA_CERT, "cert")
+        if stale:
+            return placeholder()["key" if part == "key" else "cert"]
         if part == "chain":
-            return self._pem(leaf(host, service, "cert")) + self._pem(CA_CERT)
-        return self._pem(leaf(host, service, part))
+            return self._pem(f"{leaf(host, service)}/cert", "cert") + self._pem(CA_CERT, "cert")
+        return self._pem(f"{leaf(host, service)}/{part}", part)
 
-    def _pem(self, name: str) -> str:
+    def _pem(self, name: str, part: str) -> str:
         text = self.store.get(name)
         if text is not None:
-            return text
+            return text if text.endswith("\n") else f"{text}\n"
         if self.check_mode:
-            return PLACEHOLDER.format(name=name)
-        raise SecretError(f"{name} is not issued: run role rsp.platform.pki for this host, or {self.store.howto(name)}")
+            return placeholder()[part]
+        raise SecretError(
+            f"{name} is not issued → run role rsp.platform.pki for this host (site.yml --tags pki); if others issue"
+            f" certificates, {self.store.howto(name)}"
+        )

@@ -9,26 +9,49 @@ short_description: Which of a host's certificates must be issued, and why
 version_added: "0.1.0"
 author: "rsp.platform maintainers (@rsp-platform)"
 description:
-  - Judges key, names, issuer and days left in the process of the controller; with nothing to issue no module is called.
+  - Judges key, names, usages, issuer and days left in the process of the controller.
+    With nothing to issue no module is called.
 options:
   _terms:
-    description: Wanted certificates, each a dict with C(service) and C(sans).
+    description:
+      - Wanted certificates, dicts with C(service), C(sans), C(common_name) and C(usages).
+      - The first two are required. The others default to host and domain, and to V(serverAuth) and V(clientAuth).
+    required: true
+  domain:
+    description: Domain of the host, for common names.
+    type: str
     required: true
   renew_days_left:
-    description: A certificate is due when fewer days are left.
+    description: A certificate with fewer days left is due.
     type: float
     required: true
+  leaf_days:
+    description: Days for which a certificate will be issued. The CA has to last longer.
+    type: float
+    required: true
+  curve:
+    description: Elliptic curve of the keys.
+    type: str
+    default: secp256r1
+  delivered:
+    description:
+      - Others issue the certificates, and they are put into the store by hand.
+      - Only what makes one useless makes it due then. More names, other keys and intermediate CAs are fine.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
 - name: Show what is due
   ansible.builtin.debug:
-    msg: "{{ query('rsp.platform.certificates_due', {'service': 'consul', 'sans': ['DNS:a1']}, renew_days_left=30) }}"
+    msg: >-
+      {{ query('rsp.platform.certificates_due', {'service': 'consul', 'sans': ['DNS:localhost']},
+               domain='rsp.internal', renew_days_left=30, leaf_days=90) }}
 """
 
 RETURN = r"""
 _raw:
-  description: The wanted certificates that are due, each with a C(reason).
+  description: The wanted certificates that are due, complete, each with a C(reason) and its C(name) in the store.
   type: list
   elements: dict
 """
@@ -37,7 +60,18 @@ import datetime
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
-from ansible_collections.rsp.platform.plugins.plugin_utils.certificates import CA_CERT, Issued, due, leaf
+from ansible_collections.rsp.platform.plugins.plugin_utils.certificates import (
+    CA_BUNDLE,
+    CA_CERT,
+    CA_KEY,
+    CertificateError,
+    Issued,
+    Policy,
+    Wanted,
+    authority_fault,
+    due,
+    leaf,
+)
 from ansible_collections.rsp.platform.plugins.plugin_utils.lookups import StoreLookup
 from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import SecretError
 
@@ -51,12 +85,26 @@ class LookupModule(StoreLookup):
         """Wanted certificates that are due, with the reason."""
         try:
             self.begin(variables, kwargs)
-            judged = [{**wanted, "reason": self._reason(wanted)} for wanted in terms]
-        except SecretError as error:
+            common_name = f"{self.host}.{self.get_option('domain')}"
+            found = self._due([Wanted.parse(term, common_name) for term in terms])
+        except (SecretError, CertificateError) as error:
             raise AnsibleLookupError(f"rsp.platform.certificates_due: {error}") from error
-        return [wanted for wanted in judged if wanted["reason"] is not None]
+        return found
 
-    def _reason(self, wanted: dict[str, Any]) -> str | None:
-        names = (leaf(self.host, wanted["service"], "key"), leaf(self.host, wanted["service"], "cert"), CA_CERT)
+    def _due(self, certificates: list[Wanted]) -> list[dict[str, Any]]:
         now = datetime.datetime.now(datetime.UTC)
-        return due(Issued(*map(self.store.get, names)), wanted["sans"], self.get_option("renew_days_left"), now)
+        delivered = self.get_option("delivered")
+        policy = Policy(self.get_option("renew_days_left"), self.get_option("curve"), delivered)
+        authority = self.store.get(CA_CERT)
+        trusted = (self.store.get(CA_BUNDLE) or authority) if delivered else authority
+        found = []
+        for wanted in certificates:
+            key, certificate = (self.store.get(f"{leaf(self.host, wanted.service)}/{part}") for part in ("key", "cert"))
+            reason = due(Issued(key, certificate, trusted), wanted, policy, now)
+            if reason is not None:
+                found.append({**wanted.as_dict(), "name": leaf(self.host, wanted.service), "reason": reason})
+        if found and authority and not delivered:
+            fault = authority_fault(authority, self.store.get(CA_KEY), self.get_option("leaf_days"), now)
+            if fault:
+                raise SecretError(f"{CA_CERT} {fault} → see 'The CA' in docs/secrets.md")
+        return found
