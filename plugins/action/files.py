@@ -19,7 +19,8 @@ SOURCES = ("template", "content", "src")
 class ActionModule(ActionBase):
     """Renders templates, reads files, hands all contents over in one masked argument."""
 
-    TRANSFERS_FILES = True
+    # Contents travel in the module's arguments: no temporary directory on the member, no round trip for it.
+    TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Render, then call the module once; its result is the action's result."""
