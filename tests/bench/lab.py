@@ -71,10 +71,15 @@ class Lab:
             f"sslmode=verify-full sslrootcert={self.ca}"
         )
 
+    def restapi(self) -> dict[str, str]:
+        """URL of each member's Patroni."""
+        postgresql = self.services["postgresql"]
+        return dict(zip(postgresql["members"], postgresql["restapi"], strict=True))
+
     def patroni(self) -> list[dict[str, Any]]:
         """Members as the first Patroni that answers sees them; empty when none does."""
         context = ssl.create_default_context(cafile=self.ca)
-        for url in self.services["postgresql"]["rest"].values():
+        for url in self.restapi().values():
             try:
                 with urllib.request.urlopen(f"{url}/cluster", timeout=2, context=context) as answer:
                     members: list[dict[str, Any]] = json.load(answer)["members"]
@@ -130,10 +135,9 @@ class Lab:
 
     def rest(self, host: str, method: str, path: str, body: dict[str, Any]) -> str:
         """An authorised call of Patroni's REST API."""
-        access = self.services["postgresql"]["rest_access"]
-        token = base64.b64encode(f"{access['user']}:{secret(access['password']['secret'])}".encode()).decode()
+        token = base64.b64encode(f"patroni:{secret('postgresql/restapi')}".encode()).decode()
         request = urllib.request.Request(
-            f"{self.services['postgresql']['rest'][host]}{path}",
+            f"{self.restapi()[host]}{path}",
             data=json.dumps(body).encode(),
             method=method,
             headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},

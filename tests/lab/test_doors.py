@@ -67,7 +67,7 @@ def test_etcd_wants_a_client_certificate(lab):
 
 
 def test_patroni_refuses_unsafe_calls_without_credentials(lab):
-    for url in lab.services["postgresql"]["rest"].values():
+    for url in lab.restapi().values():
         assert json.loads(get(f"{url}/cluster", lab)[1])["members"]
         request = urllib.request.Request(f"{url}/restart", data=b"{}", method="POST")
         with pytest.raises(urllib.error.HTTPError, match=r"40[13]"):
