@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ class ActionModule(ActionBase):
         return self._rendered(entry["template"], entry["dest"], task_vars)
 
     def _found(self, folder: str, name: str) -> str:
-        return str(self._find_needle(folder, name))  # type: ignore[no-untyped-call]
+        find: Callable[[str, str], str] = self._find_needle
+        return str(find(folder, name))
 
     def _rendered(self, template: str, dest: str, task_vars: Mapping[str, Any]) -> bytes:
         """The template as ansible.builtin.template renders it, without what differs from run to run."""
