@@ -51,8 +51,11 @@ class ConsulDriver:
         )
 
     def _health(self) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-        """Autopilot's view. It answers 429 while a server is unhealthy, and 500 while there is no leader."""
-        answer = self._client.call("GET", "/v1/operator/autopilot/health", accept=(200, 429, 500))
+        """Autopilot's view. It answers 429 while a server is unhealthy; without a leader 500, or nothing in time."""
+        try:
+            answer = self._client.call("GET", "/v1/operator/autopilot/health", accept=(200, 429, 500))
+        except DriverError as err:
+            return {}, (f"autopilot does not judge the servers: {err}",)
         if isinstance(answer.data, dict):
             return answer.data, ()
         return {}, (f"autopilot does not judge the servers: {answer.data}",)
