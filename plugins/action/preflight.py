@@ -56,8 +56,7 @@ class ActionModule(ActionBase):
     def _inventory(self, task_vars: dict[str, Any], args: Mapping[str, Any]) -> Inventory:
         contracts = read_contracts(COLLECTION / "roles", self._read)
         catalogue = Catalogue.parse(self._read(COLLECTION / "catalogue" / "artifacts.yml"))
-        hostvars, defaults = task_vars["hostvars"], self._defaults()
-        hosts = tuple(self._host(name, hostvars, contracts, defaults) for name in hostvars)
+        hosts = self._hosts(task_vars["hostvars"], contracts)
         return Inventory(
             label=label(task_vars.get("inventory_dir") or task_vars.get("inventory_file") or "inventory"),
             hosts=hosts,
@@ -74,12 +73,17 @@ class ActionModule(ActionBase):
             ),
         )
 
-    def _host(self, name: str, hostvars: Any, contracts: Mapping[str, Contract], defaults: Mapping[str, Any]) -> Host:
-        raw = hostvars.raw_get(name)
+    def _hosts(self, hostvars: Any, contracts: Mapping[str, Contract]) -> tuple[Host, ...]:
+        defaults = self._defaults()
+        # HostVars computes all variables of a host on each access: once is enough.
         # In check mode the secret store makes nothing: preflight never changes anything.
-        variables = {**defaults, **raw, "hostvars": hostvars, "ansible_check_mode": True}
-        templar = self._templar.copy_with_new_env(available_variables=variables)
-        return load_host(name, raw, relevant_names(raw, contracts), templar.template)
+        fixed = {"hostvars": {name: hostvars[name] for name in hostvars}, "ansible_check_mode": True}
+        hosts = []
+        for name in hostvars:
+            raw = hostvars.raw_get(name)
+            templar = self._templar.copy_with_new_env(available_variables={**defaults, **raw, **fixed})
+            hosts.append(load_host(name, raw, relevant_names(raw, contracts), templar.template))
+        return tuple(hosts)
 
     def _defaults(self) -> dict[str, Any]:
         """Defaults of all roles as written: a variable of the inventory may refer to them."""
@@ -101,8 +105,8 @@ class ActionModule(ActionBase):
 def missing_secrets(hosts: Sequence[Host], contracts: Mapping[str, Contract]) -> dict[str, str]:
     """Secrets that roles need and a read-only store lacks → how to set them. Other stores make what is missing."""
     settings = next((host.variables.get("platform_secrets") for host in hosts), None)
-    if not isinstance(settings, dict) or settings.get("backend") != "environment":
-        return {}
+    if not isinstance(settings, dict) or settings.get("backend") != "environment" or not settings.get("prefix"):
+        return {}  # a store that makes its secrets, or one that backend_complete reports
     store = open_store(settings)
     wanted = [name for contract in contracts.values() for name in contract.secrets]
     return {name: store.howto(name) for name in wanted if not store.get(name)}

@@ -13,8 +13,9 @@ def members(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> 
     result = []
     for host in hosts:
         entry = {"name": str(host)}
+        variables = hostvars[host]  # once: each access computes all variables of the host anew
         for key in ("address", "zone"):
-            value = hostvars[host].get(f"platform_{key}")
+            value = variables.get(f"platform_{key}")
             if not value:
                 raise AnsibleFilterError(f"{host}: platform_{key} is not set; every host of a service needs it")
             entry[key] = value

@@ -121,8 +121,8 @@ def test_an_empty_secret_is_none(monkeypatch):
     assert "consul/gossip" in action.missing_secrets([Host("a1", {"platform_secrets": ENVIRONMENT})], CONTRACTS)
 
 
-@pytest.mark.parametrize("store", [None, "file", {"backend": "file"}, {}])
-def test_a_store_that_makes_its_secrets_lacks_none(store):
+@pytest.mark.parametrize("store", [None, "file", {"backend": "file"}, {}, {"backend": "environment"}])
+def test_a_store_that_makes_its_secrets_or_is_incomplete_lacks_none(store):
     assert action.missing_secrets([Host("a1", {"platform_secrets": store})], CONTRACTS) == {}
 
 
