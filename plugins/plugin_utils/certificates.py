@@ -105,7 +105,7 @@ def due(issued: Issued, wanted: Wanted, policy: Policy, now: datetime.datetime) 
         authorities = x509.load_pem_x509_certificates(issued.authority.encode())
         key = serialization.load_pem_private_key(issued.key.encode(), None)
         found = _described(certificate, wanted.service)
-    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
+    except (ValueError, TypeError) as error:
         return f"unreadable: {error}"
     issuers = [*intermediates, *authorities] if policy.delivered else authorities[:1]
     left = days_left(certificate, now)
@@ -172,12 +172,14 @@ def placeholder() -> dict[str, str]:
 
 def _described(certificate: x509.Certificate, service: str) -> Wanted:
     """What a certificate says."""
-    extensions = certificate.extensions
-    names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    sans = {f"DNS:{name}" for name in names.get_values_for_type(x509.DNSName)}
-    sans |= {f"IP:{address}" for address in names.get_values_for_type(x509.IPAddress)}
-    oids = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    usages = frozenset(name for name, oid in USAGES.items() if oid in oids)
+    sans, usages = set[str](), frozenset[str]()
+    for extension in certificate.extensions:
+        value = extension.value
+        if isinstance(value, x509.SubjectAlternativeName):
+            sans |= {f"DNS:{name}" for name in value.get_values_for_type(x509.DNSName)}
+            sans |= {f"IP:{address}" for address in value.get_values_for_type(x509.IPAddress)}
+        elif isinstance(value, x509.ExtendedKeyUsage):
+            usages = frozenset(name for name, oid in USAGES.items() if oid in value)
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Wanted(service, frozenset(sans), str(common[0].value) if common else "", usages)
 
