@@ -10,12 +10,14 @@ from ansible_collections.rsp.platform.plugins.module_utils.http import Connectio
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import Driver, KnownMember, known_members
 from ansible_collections.rsp.platform.plugins.module_utils.services.consul import ConsulDriver
 from ansible_collections.rsp.platform.plugins.module_utils.services.etcd import EtcdDriver
+from ansible_collections.rsp.platform.plugins.module_utils.services.postgresql import PostgresqlDriver
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 # service → constructor of its driver: (connection, members of the inventory, name of the cluster)
 DRIVERS: dict[str, Callable[[Connection, tuple[KnownMember, ...], str], Driver]] = {
     "consul": ConsulDriver.connect,
     "etcd": EtcdDriver.connect,
+    "postgresql": PostgresqlDriver.connect,
 }
 
 

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PostgreSQL under Patroni, seen through Patroni's REST API. Reading it needs no user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
+from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError, Member, ServiceState
+
+MEMBER_TIMEOUT_S = 3.0
+LEADER_ROLES = ("leader", "standby_leader")
+SYNC_ROLES = ("sync_standby", "quorum_standby")
+# What a member's Patroni answers as the status of its own member: 503 when PostgreSQL does not run.
+STATUS_CODES = (200, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the cluster answered.
+
+    Attributes:
+        cluster: /cluster of the member that was asked first.
+        config: its /config, the dynamic configuration.
+        status: /patroni by member name, of the members that could be asked.
+        unreachable: why the others could not, one sentence each.
+    """
+
+    cluster: Mapping[str, Any]
+    config: Mapping[str, Any]
+    status: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    unreachable: list[str] = field(default_factory=list)
+
+
+class PostgresqlDriver:
+    """Asks one member who belongs to the cluster, then each member how it is."""
+
+    def __init__(
+        self,
+        connect: Callable[[str], JsonClient],
+        url: str,
+        known: tuple[KnownMember, ...] = (),
+        cluster: str = "postgresql",
+    ) -> None:
+        """`connect` opens a client for the URL of a member's API; `url` is the member that is asked first."""
+        self._connect = connect
+        self._url = url
+        self._known = known
+        self._cluster = cluster
+
+    @classmethod
+    def connect(cls, connection: Connection, known: tuple[KnownMember, ...], cluster: str) -> PostgresqlDriver:
+        """A driver that uses the TLS settings of `connection` for every member; nothing is contacted yet."""
+        timeout = min(connection.timeout_s, MEMBER_TIMEOUT_S)  # a dead host must not use up the gate's patience
+        return cls(
+            lambda url: JsonClient(replace(connection, url=url, timeout_s=timeout)), connection.url, known, cluster
+        )
+
+    def state(self) -> ServiceState:
+        """The cluster at this moment; lag is in bytes of WAL that a standby has not replayed.
+
+        Raises DriverError when the first member cannot be asked.
+        """
+        first = self._connect(self._url)
+        try:
+            answers = Answers(_object(first, "/cluster"), _object(first, "/config"))
+        finally:
+            first.close()
+        for entry in _members(answers.cluster):
+            try:
+                answers.status[entry["name"]] = self._ask(entry["api_url"])
+            except KeyError:
+                answers.unreachable.append(f"{entry.get('name')} has not published where its API listens")
+            except DriverError as err:
+                answers.unreachable.append(str(err))
+        return parse_state(answers, self._known, self._cluster, first.certificate_days())
+
+    def _ask(self, api_url: str) -> Mapping[str, Any]:
+        client = self._connect(api_url.removesuffix("/patroni"))
+        try:
+            return _object(client, "/patroni")
+        finally:
+            client.close()
+
+
+def parse_state(
+    answers: Answers, known: tuple[KnownMember, ...], cluster: str, certificate_days: float | None
+) -> ServiceState:
+    """State from recorded or fresh answers, members ordered by name. Raises DriverError when they make no sense."""
+    zones = {member.name: member.zone for member in known}
+    try:
+        entries = sorted(_members(answers.cluster), key=lambda entry: str(entry["name"]))
+        leader = next((entry for entry in entries if entry["role"] in LEADER_ROLES), None)
+        timeline = leader.get("timeline") if leader else None
+        members = tuple(
+            replace(_member(entry, answers.status.get(entry["name"]), timeline), zone=zones.get(entry["name"]))
+            for entry in entries
+        )
+    except (KeyError, TypeError, ValueError) as err:
+        raise DriverError(f"Patroni's answer was not understood: {type(err).__name__} {err}") from err
+    return ServiceState(
+        service="postgresql",
+        cluster=cluster,
+        members=members,
+        leader=str(leader["name"]) if leader else None,
+        certificate_days=certificate_days,
+        problems=(*answers.unreachable, *_complaints(answers, members, cluster)),
+    )
+
+
+def _member(entry: Mapping[str, Any], status: Mapping[str, Any] | None, timeline: int | None) -> Member:
+    """One entry of /cluster with what the member itself says; one that could not be asked is of unknown health."""
+    role = str(entry["role"])
+    lag = entry.get("lag")
+    member = Member(
+        name=str(entry["name"]),
+        address=str(entry.get("host", "")),
+        role=role,
+        lag=lag if isinstance(lag, int) else None,
+        pending_restart=bool(entry.get("pending_restart", False)),
+    )
+    if status is None:
+        return member
+    state = "running" if role in LEADER_ROLES else "streaming"
+    # A standby that streams another timeline than the leader's has history that the leader lacks
+    same_history = entry.get("timeline") == timeline
+    return replace(
+        member,
+        healthy=entry.get("state") == state and status.get("state") == "running" and same_history,
+        version=_version(status.get("server_version")),
+    )
+
+
+def _complaints(answers: Answers, members: Iterable[Member], cluster: str) -> Iterable[str]:
+    """What is wrong with the cluster though each member may be well."""
+    scope = answers.cluster.get("scope", cluster)
+    if scope != cluster:
+        yield f"Patroni's cluster is {scope}, not {cluster}"
+    if answers.cluster.get("pause"):
+        yield "automatic failover is paused"
+    by_role = {member.role: member for member in members}
+    leader = next((by_role[role] for role in LEADER_ROLES if role in by_role), None)
+    if not answers.config.get("synchronous_mode") or leader is None:
+        return
+    standbys = [member for member in members if member.role in SYNC_ROLES]
+    if not standbys and len(by_role) > 1:
+        yield "no standby is synchronous"
+    for standby in standbys:
+        if standby.zone is not None and standby.zone == leader.zone:
+            yield f"the synchronous standby {standby.name} is in zone {leader.zone}, like its primary"
+
+
+def _version(number: object) -> str | None:
+    """170011 → 17.11."""
+    return f"{number // 10000}.{number % 10000}" if isinstance(number, int) else None
+
+
+def _members(cluster: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    entries = cluster.get("members")
+    if not isinstance(entries, list):
+        raise DriverError("Patroni's answer was not understood: /cluster has no members")
+    return entries
+
+
+def _object(client: JsonClient, path: str) -> Mapping[str, Any]:
+    """GET; anything but a JSON object raises DriverError."""
+    answer = client.call("GET", path, accept=STATUS_CODES).data
+    if not isinstance(answer, dict):
+        raise DriverError(f"{client.connection.url}{path} answered no object")
+    return answer
