@@ -22,7 +22,7 @@ def role(tmp_path):
         (tmp_path / folder).mkdir()
     (tmp_path / "templates" / "demo.conf.j2").write_text(
         "# {{ ansible_managed }}\n{% for port in ports %}\nport {{ port }}\n{% endfor %}\n"
-        "{% include 'part.j2' %}\n# {{ template_path }} {{ template_destpath }}\n"
+        "{% include 'part.j2' %}\n\n# {{ template_path }} {{ template_destpath }}\n"
     )
     (tmp_path / "templates" / "part.j2").write_text("back\\slash {{ name }}\n")
     (tmp_path / "templates" / "empty.j2").write_text("")
