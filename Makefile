@@ -1,0 +1,35 @@
+# The commands of a checkout. `make up` and `make test` are all that a newcomer needs.
+PYTHON := .venv/bin/python
+LAB := /usr/bin/python3 tools/lab.py
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap up down status shell test e2e bench clean-cache
+
+help: ## show this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+up: ## install what is missing, start the lab, converge and verify the platform; safe to repeat (FROM=stage)
+	@$(LAB) up $(if $(FROM),--from $(FROM))
+
+down: ## remove the lab of this checkout: containers, network, keys, secrets; caches stay
+	@$(LAB) down
+
+status: ## show containers, memory, and the time of each stage
+	@$(LAB) status
+
+shell: ## open a shell on a host: make shell HOST=a1
+	@$(LAB) shell $(HOST)
+
+bootstrap:
+	@tools/bootstrap.sh
+
+test: bootstrap ## all tests, from fast to slow (ONLY=lint,unit)
+	@$(PYTHON) tools/test.py $(if $(ONLY),--only $(ONLY))
+
+e2e: bootstrap ## make up, and the tests on the running platform
+	@$(PYTHON) tools/test.py --only lab
+
+bench: bootstrap ## CPU seconds and module calls of a run without changes (docs/benchmarks.md names the others)
+	@$(PYTHON) tests/bench/cpu.py
+
+clean-cache: ## remove the cached node image, artifacts and Python packages of all checkouts
+	@$(LAB) clean-cache
