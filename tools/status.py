@@ -25,7 +25,7 @@ def main() -> int:
     found = docker("ps", "-a", "--filter", label, "--format", "{{.Names}}\t{{.Status}}")
     running = [name for name, status in found if status.startswith("Up") and "Paused" not in status]
     rows = docker("stats", "--no-stream", "--format", "{{.Name}}\t{{.MemUsage}}", *running) if running else []
-    memory = {name: usage for name, usage in rows}
+    memory = {row[0]: row[1] for row in rows}
     for name, status in sorted(found):
         print(f"  {name:24} {status:32} {memory.get(name, '-')}")
     if (STATE / "stages.json").is_file():
