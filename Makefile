@@ -2,13 +2,13 @@
 PYTHON := .venv/bin/python
 LAB := /usr/bin/python3 tools/lab.py
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down status shell test e2e bench clean-cache
+.PHONY: help bootstrap up down status shell secret test e2e bench clean-cache
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
-up: ## install what is missing, start the lab, converge and verify the platform; safe to repeat (FROM=stage)
-	@$(LAB) up $(if $(FROM),--from $(FROM))
+up: ## install what is missing, start the lab, converge and verify the platform; safe to repeat (FROM=stage TO=stage)
+	@$(LAB) up $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
 down: ## remove the lab of this checkout: containers, network, keys, secrets; caches stay
 	@$(LAB) down
@@ -19,6 +19,9 @@ status: ## show containers, memory, and the time of each stage
 shell: ## open a shell on a host: make shell HOST=a1
 	@$(LAB) shell $(HOST)
 
+secret: ## show a secret of the lab: make secret NAME=postgresql/app
+	@$(LAB) secret $(NAME)
+
 bootstrap:
 	@tools/bootstrap.sh
 
@@ -28,8 +31,8 @@ test: bootstrap ## all tests, from fast to slow (ONLY=lint,unit)
 e2e: bootstrap ## make up, and the tests on the running platform
 	@$(PYTHON) tools/test.py --only lab
 
-bench: bootstrap ## CPU seconds and module calls of a run without changes (docs/benchmarks.md names the others)
-	@$(PYTHON) tests/bench/cpu.py
+bench: bootstrap ## CPU seconds of a run without changes (docs/benchmarks.md names the other measurements)
+	@$(PYTHON) tests/bench/cpu.py --idle 20 -- .venv/bin/ansible-playbook playbooks/site.yml
 
 clean-cache: ## remove the cached node image, artifacts and Python packages of all checkouts
 	@$(LAB) clean-cache

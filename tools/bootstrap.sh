@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rsp-platform
 uv_version=0.13.9
-need_disk_mb=10000
+# A first run builds artifacts from source; a repeated one has them.
+need_disk_mb=$([ -d .venv ] && echo 2000 || echo 10000)
 need_memory_mb=6000
 
 stop() { echo "bootstrap: $*" >&2; exit 1; }
@@ -21,11 +22,13 @@ check_machine() {
         *) stop "this system (${PRETTY_NAME:-unknown}) is not supported: use Debian 12 or 13" ;;
     esac
     mkdir -p "$cache"
-    local disk memory
-    disk=$(df --output=avail --block-size=1M "$cache" | tail -n 1)
-    [ "$disk" -ge "$need_disk_mb" ] || stop "$disk MiB are free below $cache, $need_disk_mb are needed: free some space or set XDG_CACHE_HOME"
-    memory=$(awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo)
-    [ "$memory" -ge "$need_memory_mb" ] || stop "$memory MiB of memory are available, $need_memory_mb are needed: stop something or use a larger machine"
+    local place free memory
+    for place in "$cache" /var/lib; do
+        free=$(df --output=avail --block-size=1M "$place" | tail -n 1)
+        [ "$free" -ge "$need_disk_mb" ] || stop "${free// /} MiB are free at $place, $need_disk_mb are needed: free some space"
+    done
+    memory=$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
+    [ "$memory" -ge "$need_memory_mb" ] || stop "this machine has $memory MiB of memory, $need_memory_mb are needed: use a larger one"
 }
 
 engine_answers() { docker info >/dev/null 2>&1; }

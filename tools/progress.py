@@ -13,7 +13,9 @@ TASK = re.compile(r"^(TASK|RUNNING HANDLER) \[(?:[\w.]+ : )?(?P<name>.*)\] \**$"
 RESULT = re.compile(r"^(?P<status>ok|changed|skipping|fatal|failed|unreachable|rescued|ignored): \[")
 TROUBLE = re.compile(r"^(fatal|failed|unreachable|\[ERROR\]|ERROR!|\[WARNING\]|\[DEPRECATION WARNING\])")
 RECAP = re.compile(r"^PLAY RECAP \*+$")
-RECAP_LINE = re.compile(r"^(?P<host>\S+)\s+: ok=\d+\s+changed=(?P<changed>\d+)\s+unreachable=(?P<unreachable>\d+)\s+failed=(?P<failed>\d+)")
+RECAP_LINE = re.compile(
+    r"^(?P<host>\S+)\s+: ok=\d+\s+changed=(?P<changed>\d+)\s+unreachable=(?P<unreachable>\d+)\s+failed=(?P<failed>\d+)"
+)
 
 
 @dataclass

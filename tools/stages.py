@@ -8,7 +8,8 @@ import resource
 import selectors
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,11 @@ class Stage:
     name: str
     about: str
     argv: tuple[str, ...]
+
+    @property
+    def playbook(self) -> bool:
+        """Whether Ansible runs, whose output can be condensed."""
+        return Path(self.argv[0]).name == "ansible-playbook"
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,11 @@ class Journal:
         new.replace(self.path)
 
 
-def run_stage(
-    stage: Stage, journal: Journal, logs: Path, environment: Mapping[str, str], show: Callable[[str], None]
-) -> bool:
+def run_stage(stage: Stage, journal: Journal, logs: Path, environment: Mapping[str, str], lock: int) -> bool:
     """Run a stage, show its progress, keep its whole output in `logs`; whether it succeeded.
+
+    A playbook inherits the descriptor `lock`, so that it is held while a playbook outlives a killed parent. The
+    bootstrap does not: it starts a daemon.
 
     Raises:
         KeyboardInterrupt: it was interrupted; the record says so.
@@ -94,39 +101,55 @@ def run_stage(
     state = "interrupted"
     try:
         with (logs / f"{stage.name}.log").open("w", encoding="utf-8") as log:
-            code = _stream(stage, environment, condenser, log, show)
+            process = _start(stage, environment, (lock,) if stage.playbook else ())
+            code = _stream(process, stage, condenser, log)
         state = "done" if code == 0 else "failed"
     finally:
         journal.write(stage.name, record(state))
     return state == "done"
 
 
-def _stream(
-    stage: Stage, environment: Mapping[str, str], condenser: Condenser, log: IO[str], show: Callable[[str], None]
-) -> int:
-    """Run the command; show what the condenser makes of its lines, and a sign of life when it is silent for long."""
-    playbook = "ansible-playbook" in Path(stage.argv[0]).name
-    with subprocess.Popen(
-        stage.argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        if process.stdout is None:
-            raise RuntimeError("the command has no output")
-        begun = time.monotonic()
+def _start(stage: Stage, environment: Mapping[str, str], keep_open: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        stage.argv,
+        env=environment,
+        pass_fds=keep_open,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def _stream(process: subprocess.Popen[bytes], stage: Stage, condenser: Condenser, log: IO[str]) -> int:
+    """Show what the condenser makes of the command's lines, and a sign of life when it is silent for long."""
+    begun = time.monotonic()
+    with process, _ended_with_us(process):
         for line in _lines(process.stdout):
             if line is None:
-                doing = condenser.current or stage.about
-                show(f"  {time.monotonic() - begun:5.0f} s  still at it: {doing}")
+                _show(f"  {time.monotonic() - begun:5.0f} s  still at it: {condenser.current or stage.about}")
                 continue
             log.write(f"{line}\n")
-            for shown in condenser.feed(line) if playbook else [f"  {line}"]:
-                show(shown)
+            for shown in condenser.feed(line) if stage.playbook else [f"  {line}"]:
+                _show(shown)
         for shown in condenser.flush():
-            show(shown)
+            _show(shown)
         return process.wait()
 
 
-def _lines(stream: IO[bytes]) -> Iterator[str | None]:
+@contextmanager
+def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """An interruption ends the command too; its own cleaning up is waited for."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        process.terminate()
+        raise
+
+
+def _lines(stream: IO[bytes] | None) -> Iterator[str | None]:
     """Lines of a pipe; None whenever it was silent for HEARTBEAT_S."""
+    if stream is None:
+        return
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
@@ -141,6 +164,11 @@ def _lines(stream: IO[bytes]) -> Iterator[str | None]:
             yield from (line.decode(errors="replace") for line in whole)
     if rest:
         yield rest.decode(errors="replace")
+
+
+def _show(line: str) -> None:
+    """Print at once, so that progress is seen through pipes too."""
+    print(line, flush=True)
 
 
 def _children_cpu_s() -> float:
