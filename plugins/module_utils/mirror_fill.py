@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def fill(
     artifact: Artifact,
     registry: Mapping[str, Source],
     upstreams: Sequence[str],
-    tools_for: Callable[[Artifact], Tools],
+    tools: Tools,
 ) -> str:
     """Get an artifact from its first source that yields the pinned bytes.
 
@@ -34,7 +34,7 @@ def fill(
         artifact: what to get, sources included.
         registry: strategy by kind of source.
         upstreams: base addresses of other mirrors, asked before the artifact's own sources.
-        tools_for: tools with a work directory of the artifact's own; it is dropped when the file is in place.
+        tools: what sources work with; their work directory is dropped when the file is in place.
 
     Returns:
         What it came from.
@@ -43,7 +43,7 @@ def fill(
         UnavailableError: no source has it.
         PlacementError: the disk is full or refuses.
     """
-    tools, reasons = tools_for(artifact), []
+    reasons = []
     for source in [*({"kind": "mirror", "url": url} for url in upstreams), *artifact.sources]:
         try:
             _fill_from(store, source, artifact, registry[source["kind"]], tools)

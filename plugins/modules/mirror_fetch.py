@@ -89,7 +89,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.mirror_fill import Un
 from ansible_collections.rsp.platform.plugins.module_utils.mirror_store import MirrorStore
 from ansible_collections.rsp.platform.plugins.module_utils.placement import PlacementError
 from ansible_collections.rsp.platform.plugins.module_utils.sources import SOURCES
-from ansible_collections.rsp.platform.plugins.module_utils.sources.tools import Tools
+from ansible_collections.rsp.platform.plugins.module_utils.sources.tools import Tools, exclusive
 
 NO_SUCH_COMMAND = 127
 
@@ -105,21 +105,19 @@ def fetch(module: AnsibleModule, store: MirrorStore, artifact: Artifact) -> str:
         return code, out, err
 
     def obtain(needed: Artifact) -> Path:
-        if not store.has(needed):
-            fetch(module, store, needed)
+        fetch(module, store, needed)
         return store.path(needed)
 
-    def tools_for(wanted: Artifact) -> Tools:
-        return Tools(
-            http=Http(timeout=params["timeout"], ca_path=params["ca_path"]),
-            run=run,
-            work=Path(params["work"], f"{wanted.name}-{wanted.version}-{wanted.platform}"),
-            goproxy=params["goproxy"],
-            gosumdb=params["gosumdb"],
-            obtain=obtain,
-        )
-
-    return fill(store, artifact, SOURCES, params["upstreams"], tools_for)
+    tools = Tools(
+        http=Http(timeout=params["timeout"], ca_path=params["ca_path"]),
+        run=run,
+        work=Path(params["work"], f"{artifact.name}-{artifact.version}-{artifact.platform}"),
+        goproxy=params["goproxy"],
+        gosumdb=params["gosumdb"],
+        obtain=obtain,
+    )
+    with exclusive(tools.work.with_name(f"{tools.work.name}.lock")):
+        return "" if store.has(artifact) else fill(store, artifact, SOURCES, params["upstreams"], tools)
 
 
 def main() -> None:

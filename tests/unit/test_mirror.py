@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
+import threading
 import zipfile
 
 import pytest
@@ -16,7 +17,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.mirror_fill import Un
 from ansible_collections.rsp.platform.plugins.module_utils.mirror_store import MirrorStore, index_of
 from ansible_collections.rsp.platform.plugins.module_utils.placement import PlacementError
 from ansible_collections.rsp.platform.plugins.module_utils.sources import SOURCES, distribution, mirror, url
-from ansible_collections.rsp.platform.plugins.module_utils.sources.tools import Tools
+from ansible_collections.rsp.platform.plugins.module_utils.sources.tools import Tools, exclusive
 from ansible_collections.rsp.platform.plugins.modules import mirror_fetch, mirror_index
 from file_server import serving
 from module_call import call
@@ -50,17 +51,15 @@ def filled(tmp_path):
     """Fills tmp_path/mirror; `filled.run` runs commands."""
 
     def run(wanted, upstreams=()):
-        def tools_for(other):
-            return Tools(
-                http=Http(timeout=1, attempts=1),
-                run=run.run,
-                work=tmp_path / "work" / other.version,
-                goproxy="https://proxy.invalid",
-                gosumdb="off",
-                obtain=unexpected,
-            )
-
-        return fill(run.store, wanted, SOURCES, upstreams, tools_for)
+        tools = Tools(
+            http=Http(timeout=1, attempts=1),
+            run=run.run,
+            work=tmp_path / "work" / wanted.version,
+            goproxy="https://proxy.invalid",
+            gosumdb="off",
+            obtain=unexpected,
+        )
+        return fill(run.store, wanted, SOURCES, upstreams, tools)
 
     run.store, run.run = MirrorStore(tmp_path / "mirror"), unexpected
     return run
@@ -422,12 +421,38 @@ def test_mirror_fetch_fails_with_every_reason(store, capsys, tmp_path, server):
 
 
 def test_mirror_fetch_gets_a_builds_toolchain_first(store, capsys, tmp_path, server):
-    toolchain = artifact(from_url(f"{server.url}/gone"), content=b"toolchain", file="go.zip")
+    toolchain = artifact(from_url(f"{server.url}/gone"), content=b"toolchain", version="1.25.7", file="go.zip")
     source = {"kind": "go", "module": "m", "version": "v1", "toolchain": toolchain.as_dict(), "disk_mb": 1}
     result = fetch(store, capsys, tmp_path, artifact(source))
     assert result["rc"] == 1
-    assert "1. go m v1: tool 1.0 (linux_amd64): no source yields the pinned file" in result["msg"]
+    assert "1. go m v1: tool 1.25.7 (linux_amd64): no source yields the pinned file" in result["msg"]
     assert server.requests["gone"] == 1
+
+
+def test_a_run_waits_for_the_build_of_one_that_was_cut_off(store, capsys, tmp_path):
+    wanted = artifact(from_url("http://mirror.invalid/tool"))
+    held, release = threading.Event(), threading.Event()
+
+    def earlier_run():
+        with exclusive(tmp_path / "work" / "tool-1.0-linux_amd64.lock"):
+            held.set()
+            release.wait(5)
+            put(store, wanted)
+
+    thread = threading.Thread(target=earlier_run)
+    thread.start()
+    held.wait(5)
+    threading.Timer(0.2, release.set).start()
+    result = fetch(store, capsys, tmp_path, wanted)
+    thread.join()
+    assert (result["rc"], result["origin"]) == (0, "")
+    assert store.has(wanted)
+
+
+def test_a_lock_is_free_after_a_failure(tmp_path):
+    for _attempt in range(2):
+        with pytest.raises(ValueError, match="build"), exclusive(tmp_path / "work" / "lock"):
+            raise ValueError("build")
 
 
 def test_mirror_fetch_names_a_command_that_is_not_there(store, capsys, tmp_path, monkeypatch):

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -57,6 +59,15 @@ class Tools:
         drop(directory)
         directory.mkdir(parents=True)
         return directory
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Wait for others that hold `lock`: a build outlives its controller, and the next run must not join in."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def drop(directory: Path) -> None:
