@@ -3,53 +3,24 @@
 
 from __future__ import annotations
 
-import grp
-import hashlib
 import os
-import pwd
-import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NEEDS = ("none", "reload", "restart")
-# Only a lasting open file of the daemon can feel an owner or a mode: reading again is enough.
+from ansible_collections.rsp.platform.plugins.module_utils.file_node import (
+    ABSENT,
+    FilesError,
+    Node,
+    gid_of,
+    sha256,
+    uid_of,
+)
+from ansible_collections.rsp.platform.plugins.module_utils.pending import NEEDS
+
+# A daemon that could not read a file before has to read it again; no owner or mode needs more than that.
 ATTRIBUTE_NEED = "reload"
-
-
-class FilesError(Exception):
-    """Nothing lasting was done. The message names what to change; `result` are keys for the module result."""
-
-    def __init__(self, message: str, **result: Any) -> None:
-        super().__init__(message)
-        self.result = result
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """What is at a path.
-
-    Attributes:
-        kind: file, link, directory or absent.
-        content: bytes of a file, target of a link, else empty.
-        uid, gid: numeric owner and group, -1 when the name is not known on this member.
-        mode: permission bits.
-    """
-
-    kind: str
-    content: bytes = b""
-    uid: int = 0
-    gid: int = 0
-    mode: int = 0
-
-    @property
-    def attributes(self) -> tuple[int, int, int]:
-        """Owner, group and mode."""
-        return self.uid, self.gid, self.mode
-
-
-ABSENT = Node("absent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +83,6 @@ class FileSet:
     files: tuple[File, ...]
 
 
-def strongest(needs: Iterable[str]) -> str:
-    """The strongest of needs; none when there are none."""
-    return max(needs, key=NEEDS.index, default="none")
-
-
-def sha256(content: bytes) -> str:
-    """Hex digest."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def parse_mode(mode: str, what: str) -> int:
     """Permission bits of a quoted octal mode.
 
@@ -179,42 +140,6 @@ def _absolute(path: str) -> str:
     if not path.startswith("/") or os.path.normpath(path) != path:
         raise FilesError(f"{path}: not a plain absolute path → write it without '..', '//' and a trailing slash")
     return path
-
-
-def uid_of(name: str) -> int:
-    """Numeric id of a user name or number, -1 when this member does not know it."""
-    if name.isdigit():
-        return int(name)
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return -1
-
-
-def gid_of(name: str) -> int:
-    """Numeric id of a group name or number, -1 when this member does not know it."""
-    if name.isdigit():
-        return int(name)
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        return -1
-
-
-def observe(path: str) -> Node:
-    """What is at a path now; a link is not followed, because managed files are owned whole."""
-    try:
-        found = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return ABSENT
-    attributes = found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
-    if stat.S_ISLNK(found.st_mode):
-        return Node("link", os.fsencode(Path(path).readlink()), *attributes)
-    if stat.S_ISDIR(found.st_mode):
-        return Node("directory", b"", *attributes)
-    if not stat.S_ISREG(found.st_mode):
-        raise FilesError(f"{path}: neither a file nor a directory → remove it by hand")
-    return Node("file", Path(path).read_bytes(), *attributes)
 
 
 def compare(wanted: FileSet, managed: Mapping[str, Mapping[str, Any]], see: Callable[[str], Node]) -> list[Change]:

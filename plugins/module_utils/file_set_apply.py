@@ -11,24 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.rsp.platform.plugins.module_utils.file_node import FilesError, observe
 from ansible_collections.rsp.platform.plugins.module_utils.file_set import (
     Change,
-    FilesError,
     FileSet,
     compare,
     kind_of,
     manifest_files,
-    observe,
-    strongest,
     unknown_names,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.file_set_diff import diff, mask
-from ansible_collections.rsp.platform.plugins.module_utils.generations import (
-    Generations,
+from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations, Record, make_private
+from ansible_collections.rsp.platform.plugins.module_utils.pending import (
     Pending,
-    make_private,
     outstanding,
     pending_now,
+    read_since,
+    strongest,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.units import Run, UnitState, show
 
@@ -78,14 +77,14 @@ def apply(asked: Asked, host: Host) -> dict[str, Any]:
     if asked.check:
         return _predict(asked, host)
     with host.store.locked():
-        recovered = host.store.recover()
+        undone = host.store.recover()
         manifest = host.store.manifest()
         changes = compare(asked.wanted, manifest["files"], observe)
         problems = unknown_names(asked.wanted) if changes else []
         if problems:
             raise FilesError("nothing was changed:\n  " + "\n  ".join(problems), problems=problems)
-        unit = _unit(asked, host, changes)
-        needs = _needs(changes, unit, host.store.pending())
+        unit = _unit(asked, host, changes, undone)
+        needs = _needs(changes, unit, host.store.pending(), undone)
         files = manifest_files(asked.wanted)
         if changes:
             _validate_staged(asked, host, changes)
@@ -93,9 +92,9 @@ def apply(asked: Asked, host: Host) -> dict[str, Any]:
             _swap(asked, host, changes, manifest, needs)
         else:
             host.store.keep_manifest({**manifest, "files": files})
-            if unit is not None and unit.running and needs.recorded == "none":
-                host.store.keep_pending(None)
-        return _result(changes, needs, manifest["generation"], recovered=recovered)
+            if unit is not None and unit.running and (undone or needs.recorded == "none"):
+                host.store.keep_pending(_pending(asked, needs))
+        return _result(changes, needs, manifest["generation"], recovered=undone is not None)
 
 
 def go_back(asked: Asked, host: Host) -> dict[str, Any]:
@@ -105,12 +104,12 @@ def go_back(asked: Asked, host: Host) -> dict[str, Any]:
         FilesError: there is no previous generation.
     """
     if asked.check:
-        return _go_back(asked, host, recovered=host.store.interrupted() is not None)
+        return _go_back(asked, host, host.store.interrupted())
     with host.store.locked():
-        return _go_back(asked, host, recovered=host.store.recover())
+        return _go_back(asked, host, host.store.recover())
 
 
-def _go_back(asked: Asked, host: Host, *, recovered: bool) -> dict[str, Any]:
+def _go_back(asked: Asked, host: Host, undone: Record | None) -> dict[str, Any]:
     record = host.store.previous()
     if record is None:
         raise FilesError(f"{asked.wanted.service} has no previous generation on this member → nothing to bring back")
@@ -121,12 +120,12 @@ def _go_back(asked: Asked, host: Host, *, recovered: bool) -> dict[str, Any]:
         if before != node:
             need, secret = str(facts.get("need", "none")), bool(facts.get("secret", True))
             changes.append(Change(dest, kind_of(before, node), need, before, node, secret))
-    unit = _unit(asked, host, changes)
-    needs = _needs(changes, unit, host.store.pending())
+    unit = _unit(asked, host, changes, undone)
+    needs = _needs(changes, unit, host.store.pending(), undone)
     generation = record.manifest["generation"]
     if changes and not asked.check:
         _swap(asked, host, changes, _next(generation, record.manifest["files"], unit), needs)
-    return _result(changes, needs, generation, recovered=recovered)
+    return _result(changes, needs, generation, recovered=undone is not None)
 
 
 def _predict(asked: Asked, host: Host) -> dict[str, Any]:
@@ -134,7 +133,9 @@ def _predict(asked: Asked, host: Host) -> dict[str, Any]:
     manifest = interrupted.manifest if interrupted else host.store.manifest()
     as_left = interrupted.nodes if interrupted else {}
     changes = compare(asked.wanted, manifest["files"], lambda path: as_left.get(path) or observe(path))
-    needs = _needs(changes, _unit(asked, host, changes), host.store.pending())
+    unit = _unit(asked, host, changes, interrupted)
+    pending = interrupted.pending if interrupted else host.store.pending()
+    needs = _needs(changes, unit, pending, interrupted)
     skipped = _validate_staged(asked, host, changes)
     generation = manifest["generation"] + bool(changes)
     return _result(changes, needs, generation, recovered=interrupted is not None, skipped=skipped)
@@ -148,14 +149,13 @@ def _swap(asked: Asked, host: Host, changes: list[Change], manifest: Mapping[str
     """Swap all changed files together, ask the validators that need them in place, commit; or put everything back."""
     store = host.store
     try:
-        store.begin({change.dest: change.before for change in changes})
+        store.begin({change.dest: change.before for change in changes}, pending_now(needs.recorded))
         store.write({change.dest: change.after for change in changes})
         for argv in asked.validators if _contents_change(changes) else ():
             if not _sees_staging(argv):
                 _ask(argv, asked, host, "rolled back, the files are as they were before")
         # The time is taken when the files are in place: a process that started before has not read them.
-        keep = needs.recorded != "none" and asked.unit is not None
-        store.commit(manifest, pending_now(needs.recorded) if keep else None)
+        store.commit(manifest, _pending(asked, needs))
     except BaseException as err:
         rolled_back = _roll_back(store)
         if isinstance(err, OSError):
@@ -165,26 +165,32 @@ def _swap(asked: Asked, host: Host, changes: list[Change], manifest: Mapping[str
 
 def _roll_back(store: Generations) -> bool:
     try:
-        return store.recover()
+        return store.recover() is not None
     except OSError as err:
         message = f"the roll-back failed too: {err} → make room and run again: the journal in {store.home} is kept"
         raise FilesError(message, rolled_back=False) from err
 
 
-def _unit(asked: Asked, host: Host, changes: Sequence[Change]) -> UnitState | None:
+def _unit(asked: Asked, host: Host, changes: Sequence[Change], undone: Record | None) -> UnitState | None:
     """State of the unit, asked only when the answer matters."""
-    if asked.unit is None or not (changes or host.store.pending()):
+    if asked.unit is None or not (changes or undone or host.store.pending()):
         return None
     return show(host.run, [asked.unit])[asked.unit]
 
 
-def _needs(changes: Sequence[Change], unit: UnitState | None, pending: Pending | None) -> Needs:
+def _needs(changes: Sequence[Change], unit: UnitState | None, pending: Pending | None, undone: Record | None) -> Needs:
     """The strongest need of the changes and of what the unit has not yet taken; a start takes all."""
     recorded = strongest(change.need for change in changes)
     if unit is None:
         return Needs(recorded, recorded)
-    recorded = strongest([recorded, outstanding(pending, unit)])
+    armed = undone.armed if undone else None
+    recorded = strongest([recorded, outstanding(pending, unit), read_since(armed, unit)])
     return Needs(recorded, recorded if unit.running else "none")
+
+
+def _pending(asked: Asked, needs: Needs) -> Pending | None:
+    """The need to remember from now on; without a unit nobody could ever take it."""
+    return pending_now(needs.recorded) if needs.recorded != "none" and asked.unit is not None else None
 
 
 def _contents_change(changes: Sequence[Change]) -> bool:

@@ -9,7 +9,8 @@ import pwd
 import re
 from collections.abc import Iterable
 
-from ansible_collections.rsp.platform.plugins.module_utils.file_set import Change, FileSet, Node, sha256
+from ansible_collections.rsp.platform.plugins.module_utils.file_node import Node, sha256
+from ansible_collections.rsp.platform.plugins.module_utils.file_set import Change, FileSet
 
 DIFF_LIMIT = 100_000
 MASK = "<secret>"

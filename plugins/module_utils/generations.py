@@ -16,58 +16,34 @@ import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.file_set import ABSENT, FilesError, Node, observe
-from ansible_collections.rsp.platform.plugins.module_utils.units import UnitState
+from ansible_collections.rsp.platform.plugins.module_utils.file_node import ABSENT, FilesError, Node, observe
+from ansible_collections.rsp.platform.plugins.module_utils.pending import Pending
 
 STATE_ROOT = Path("/var/lib/rsp/files")
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 Relabel = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """A need of files that are in place since `at_us` (µs of the monotonic clock of boot `boot_id`)."""
-
-    need: str
-    boot_id: str
-    at_us: int
-    wall: str
-
-
-@dataclass(frozen=True, slots=True)
 class Record:
-    """The state of paths at one moment, with the manifest and the pending need of that moment."""
+    """The state before a swap.
+
+    Attributes:
+        nodes: what was at each path of the swap.
+        manifest, pending: as they were.
+        armed: need and time of the swap itself.
+    """
 
     nodes: dict[str, Node]
     manifest: dict[str, Any]
     pending: Pending | None
-
-
-def boot_id() -> str:
-    """Identifier of this boot; empty where the kernel gives none."""
-    with suppress(OSError):
-        return BOOT_ID.read_text(encoding="ascii").strip()
-    return ""
-
-
-def outstanding(pending: Pending | None, unit: UnitState) -> str:
-    """What of a pending need is left: nothing once the unit's process started after the files were in place."""
-    if pending is None or not unit.running or pending.boot_id != boot_id() or unit.started_us > pending.at_us:
-        return "none"
-    return pending.need
-
-
-def pending_now(need: str) -> Pending:
-    """A need that begins now."""
-    return Pending(need, boot_id(), time.monotonic_ns() // 1000, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    armed: Pending
 
 
 class Generations:
@@ -131,13 +107,13 @@ class Generations:
         """The state before the last completed swap."""
         return _load(self._previous)
 
-    def begin(self, before: Mapping[str, Node]) -> None:
+    def begin(self, before: Mapping[str, Node], armed: Pending) -> None:
         """Arm the journal with the state before a swap. From here on a crash is rolled back."""
         draft = self.home / "swap.new"
         _remove(draft)
         make_private(draft)
         try:
-            _save(draft, Record(dict(before), self.manifest(), self.pending()))
+            _save(draft, Record(dict(before), self.manifest(), self.pending(), armed))
             draft.rename(self._swap)
             sync_directory(self.home)
         except OSError:
@@ -176,8 +152,8 @@ class Generations:
         sync_directory(self.home)
         _remove(old)
 
-    def recover(self) -> bool:
-        """Undo a swap that did not end, remove what a crash left behind; whether there was such a swap."""
+    def recover(self) -> Record | None:
+        """Undo a swap that did not end, remove what a crash left behind; the swap's record if there was one."""
         record = self.interrupted()
         if record is not None:
             for path in record.nodes:
@@ -195,7 +171,7 @@ class Generations:
             self._swap.rename(self.home / "swap.done")
         for leftover in ("swap.done", "swap.new", "previous.old", "staging"):
             _remove(self.home / leftover)
-        return record is not None
+        return record
 
     def taken(self, need: str) -> None:
         """The unit has taken `need` (reload or restart): forget what it covers."""
@@ -273,7 +249,8 @@ def _save(home: Path, record: Record) -> None:
         nodes[path] = {"kind": node.kind, "uid": node.uid, "gid": node.gid, "mode": node.mode, "blob": str(number)}
         write_durable(home / str(number), node.content)
     pending = asdict(record.pending) if record.pending else None
-    _write_json(home / "record.json", {"nodes": nodes, "manifest": record.manifest, "pending": pending})
+    facts = {"nodes": nodes, "manifest": record.manifest, "pending": pending, "armed": asdict(record.armed)}
+    _write_json(home / "record.json", facts)
 
 
 def _load(home: Path) -> Record | None:
@@ -284,7 +261,8 @@ def _load(home: Path) -> Record | None:
         path: Node(node["kind"], (home / node["blob"]).read_bytes(), node["uid"], node["gid"], node["mode"])
         for path, node in found["nodes"].items()
     }
-    return Record(nodes, found["manifest"], Pending(**found["pending"]) if found["pending"] else None)
+    pending = Pending(**found["pending"]) if found["pending"] else None
+    return Record(nodes, found["manifest"], pending, Pending(**found["armed"]))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

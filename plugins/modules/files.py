@@ -206,7 +206,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.file_set import FilesError, file_set
+from ansible_collections.rsp.platform.plugins.module_utils.file_node import FilesError
+from ansible_collections.rsp.platform.plugins.module_utils.file_set import file_set
 from ansible_collections.rsp.platform.plugins.module_utils.file_set_apply import Asked, Host, apply, go_back
 from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError

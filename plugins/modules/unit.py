@@ -113,7 +113,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.file_set import FilesError
+from ansible_collections.rsp.platform.plugins.module_utils.file_node import FilesError
 from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError, Wanted
 from ansible_collections.rsp.platform.plugins.module_utils.units_apply import Clock, Task, apply, can_go_back

@@ -8,19 +8,13 @@ import pwd
 from pathlib import Path
 
 import pytest
+from ansible_collections.rsp.platform.plugins.module_utils.file_node import ABSENT, FilesError, Node, observe
 from ansible_collections.rsp.platform.plugins.module_utils.file_set import (
-    ABSENT,
-    FilesError,
-    Node,
     compare,
     file_set,
-    gid_of,
     kind_of,
     manifest_files,
-    observe,
     parse_mode,
-    strongest,
-    uid_of,
     unknown_names,
 )
 
@@ -53,19 +47,6 @@ def put(path, content, mode=0o644):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     path.chmod(mode)
-
-
-@pytest.mark.parametrize(
-    ("needs", "answer"),
-    [
-        ([], "none"),
-        (["none", "none"], "none"),
-        (["reload", "none"], "reload"),
-        (["reload", "restart", "none"], "restart"),
-    ],
-)
-def test_strongest(needs, answer):
-    assert strongest(needs) == answer
 
 
 @pytest.mark.parametrize(("mode", "bits"), [("0644", 0o644), ("600", 0o600), ("2750", 0o2750)])
@@ -121,30 +102,6 @@ def test_content_that_never_came_says_how_to_call():
     params = {"service": "demo", "owner": ME, "group": None, "mode": None, "directories": [], "files": [entry("/a")]}
     with pytest.raises(FilesError, match="as an action, not a module"):
         file_set(params, {})
-
-
-def test_numbers_are_names_too():
-    assert (uid_of("0"), gid_of("12")) == (0, 12)
-    assert (uid_of(ME), gid_of(MY_GROUP)) == (os.getuid(), os.getgid())
-    assert (uid_of("no-such-user"), gid_of("no-such-group")) == (-1, -1)
-
-
-def test_observe_tells_kinds_apart(tmp_path):
-    put(tmp_path / "file", b"x", 0o640)
-    (tmp_path / "link").symlink_to("nowhere")
-    (tmp_path / "directory").mkdir(mode=0o750)
-    mine = {"uid": os.getuid(), "gid": os.getgid()}
-    assert observe(str(tmp_path / "file")) == Node("file", b"x", **mine, mode=0o640)
-    assert observe(str(tmp_path / "link")).content == b"nowhere"
-    assert observe(str(tmp_path / "directory")) == Node("directory", **mine, mode=0o750)
-    assert observe(str(tmp_path / "nothing")) is ABSENT
-    assert observe(str(tmp_path / "file" / "below")) is ABSENT
-
-
-def test_observe_refuses_what_is_no_file(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(FilesError, match="neither a file nor a directory"):
-        observe(str(tmp_path / "pipe"))
 
 
 def changes_of(wanted, managed=None):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.rsp.platform.plugins.module_utils.file_set import ABSENT, Change, File, FileSet, Node, kind_of
+from ansible_collections.rsp.platform.plugins.module_utils.file_node import ABSENT, Node
+from ansible_collections.rsp.platform.plugins.module_utils.file_set import Change, File, FileSet, kind_of
 from ansible_collections.rsp.platform.plugins.module_utils.file_set_diff import DIFF_LIMIT, diff, mask
 
 MINE = {"uid": os.getuid(), "gid": os.getgid()}

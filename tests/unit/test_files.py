@@ -13,13 +13,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils import file_set_apply, generations
-from ansible_collections.rsp.platform.plugins.module_utils.file_set import (
-    Directory,
-    File,
-    FilesError,
-    FileSet,
-    observe,
-)
+from ansible_collections.rsp.platform.plugins.module_utils.file_node import FilesError, observe
+from ansible_collections.rsp.platform.plugins.module_utils.file_set import Directory, File, FileSet
 from ansible_collections.rsp.platform.plugins.module_utils.file_set_apply import Asked, Host, apply, go_back
 from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
 
@@ -306,6 +301,25 @@ def test_a_run_killed_between_two_renames_is_undone_by_the_next(member, monkeypa
     assert (result["changed"], result["rolled_back"], result["files"]) == (True, True, [])
     assert member.tree() == before
     assert not member.apply(*old)["changed"]
+
+
+def test_a_unit_that_started_while_files_were_half_swapped_needs_what_they_needed(member, monkeypatch):
+    old = member.file("a", b"old\n"), member.file("b", b"old\n")
+    running(member, *old)
+    interrupt(member, monkeypatch, 1, *[replace(file, content=b"new\n") for file in old])
+    member.start()
+    assert member.apply(*old, check=True)["needs"] == "restart"
+    assert member.apply(*old)["needs"] == "restart"
+    assert member.apply(*old)["needs"] == "restart"
+    member.start()
+    assert member.apply(*old)["needs"] == "none"
+
+
+def test_a_unit_that_saw_nothing_of_a_killed_run_needs_nothing(member, monkeypatch):
+    old = member.file("a", b"old\n"), member.file("b", b"old\n")
+    running(member, *old)
+    interrupt(member, monkeypatch, 1, *[replace(file, content=b"new\n") for file in old])
+    assert member.apply(*old)["needs"] == "none"
 
 
 def test_check_mode_after_a_killed_run_predicts_from_the_state_before(member, monkeypatch):

@@ -10,8 +10,8 @@ import pwd
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.rsp.platform.plugins.module_utils import generations
 from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
+from ansible_collections.rsp.platform.plugins.module_utils.pending import pending_now
 from ansible_collections.rsp.platform.plugins.modules import files, host_check, unit
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -120,8 +120,8 @@ def test_a_unit_that_runs_needs_nothing(home, capsys, monkeypatch):
 def test_a_unit_that_fails_says_whether_going_back_helps(home, capsys, monkeypatch, rollback, told):
     store = Generations("demo", home / "state")
     with store.locked():
-        store.begin({})
-        store.commit({"generation": 1, "files": {}, "unit_was_active": True}, generations.pending_now("reload"))
+        store.begin({}, pending_now("none"))
+        store.commit({"generation": 1, "files": {}, "unit_was_active": True}, pending_now("reload"))
     fake_command(home, monkeypatch, "systemctl", f'test "$1" = show || {{ echo broken >&2; exit 1; }}\n{SHOWN}')
     arguments = {"units": [{"name": "demo.service", "restart": True}], "service": "demo", "rollback": rollback}
     code, result, _ = run(unit, capsys, arguments)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations, pending_now
+from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
+from ansible_collections.rsp.platform.plugins.module_utils.pending import pending_now
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError, Wanted
 from ansible_collections.rsp.platform.plugins.module_utils.units_apply import (
     JOURNAL_LINES,
@@ -346,7 +347,7 @@ def test_check_mode_takes_nothing(store):
 
 def commit(store, manifest):
     with store.locked():
-        store.begin({})
+        store.begin({}, pending_now("none"))
         store.commit(manifest, None)
 
 
