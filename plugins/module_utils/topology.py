@@ -25,7 +25,7 @@ PLATFORM: dict[str, Option] = {
         type="list",
         elements="dict",
         required=True,
-        options={"name": Option(required=True, pattern=LABEL), "cidr": Option()},
+        options={"name": Option(required=True, pattern=LABEL), "cidr": Option(required=True)},
     ),
     "platform_secrets": Option(
         type="dict",

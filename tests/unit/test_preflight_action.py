@@ -25,7 +25,7 @@ def directory(tmp_path):
         "platform_name": "rsp-test",
         "platform_environment": "dev",
         "platform_domain": "rsp.internal",
-        "platform_zones": [{"name": zone} for zone in "abc"],
+        "platform_zones": [{"name": zone, "cidr": f"10.9.{index}.0/24"} for index, zone in enumerate("abc")],
         "platform_address": "{{ ansible_host }}",
         "platform_mirror_url": "http://10.9.2.19:8080",
         "platform_nofile": 65536,

@@ -60,8 +60,8 @@ def without(name: str, host: str | None = None) -> Callable[[Copy], None]:
 CASES: dict[str, tuple[Callable[[Copy], Any], str, str, str]] = {
     # shared variables
     "no zone": (
-        without("platform_zone", "pg-a-1"),
-        "pg-a-1  platform_zone",
+        without("platform_zone", "ops-a-1"),
+        "ops-a-1  platform_zone",
         "a required variable is not set",
         "set it; docs/platform-variables.md",
     ),
@@ -146,8 +146,8 @@ CASES: dict[str, tuple[Callable[[Copy], Any], str, str, str]] = {
         "give each zone its own network",
     ),
     "misspelt key of a zone": (
-        lambda copy: copy.platform["platform_zones"].append({"name": "d", "cdir": "10.22.3.0/24"}),
-        "platform_zones[3].cdir",
+        lambda copy: copy.platform["platform_zones"][2].update(cdir="10.22.3.0/24"),
+        "platform_zones[2].cdir",
         "unknown key",
         "did you mean cidr?",
     ),
@@ -284,6 +284,30 @@ CASES: dict[str, tuple[Callable[[Copy], Any], str, str, str]] = {
         "etcd_election_ms = 300",
         "is below 5 heartbeats of 100 ms",
         "use 500 or more",
+    ),
+    "lock shorter than its retries": (
+        var("postgresql_retry_timeout", 20),
+        "postgresql_ttl = 20",
+        "is below postgresql_loop_wait + 2 x postgresql_retry_timeout = 42",
+        "use 42 or more",
+    ),
+    "misspelt variable of postgresql": (
+        var("postgresql_max_conections", 300),
+        "postgresql_max_conections",
+        "unknown variable of role postgresql",
+        "did you mean postgresql_max_connections?",
+    ),
+    "majority of postgresql in one zone": (
+        lambda copy: copy.move("pg-b-1", "a"),
+        'pg-b-1  platform_zone = "a"',
+        "postgresql has 2 of 3 voters in zone a: losing it loses quorum",
+        "put one of pg-a-1, pg-b-1 in another zone",
+    ),
+    "pool above the server's connections": (
+        var("postgresql_pgbouncer_default_pool_size", 500),
+        "postgresql_pgbouncer_default_pool_size = 500",
+        "is above the 195 connections that clients can have",
+        "raise postgresql_max_connections",
     ),
     "expression that fails": (
         var("etcd_cluster_name", "{{ no_such_variable }}-etcd"),

@@ -49,6 +49,7 @@ def test_every_public_rule_is_registered():
         ({"platform_domain": "internal"}, "platform_domain", "does not match"),
         ({"platform_zones": "a,b,c"}, "platform_zones", "must be a list, not a string"),
         ({"platform_zones": [{"cidr": "10.0.0.0/24"}]}, "platform_zones[0].name", "a required key is not set"),
+        ({"platform_zones": [{"name": "a"}]}, "platform_zones[0].cidr", "a required key is not set"),
         ({"platform_mirror_url": "mirror:8080"}, "platform_mirror_url", "does not match"),
         ({"platform_nofile": "65536"}, "platform_nofile", "must be an integer, not a string"),
         ({"platform_nofile": 100}, "platform_nofile", "is outside 1024 to 1048576"),
@@ -415,22 +416,85 @@ def test_a_port_that_can_not_be_computed_is_not_guessed():
 # --- relations between variables
 
 
+TRIO = [member(name) for name in ("a1", "b1", "c1")]
+
+
 @pytest.mark.parametrize(
-    ("changes", "told_of"),
+    ("rule", "changes", "line"),
     [
-        ({"etcd_election_ms": 400}, "etcd_election_ms|is below 5 heartbeats of 100 ms"),
-        ({"etcd_heartbeat_ms": 300}, "etcd_election_ms|is below 5 heartbeats of 300 ms"),
-        ({"etcd_heartbeat_ms": 200, "etcd_election_ms": 1000}, None),
-        ({"etcd_heartbeat_ms": "200", "etcd_election_ms": 300}, None),  # right_values tells the type
-        ({"etcd_election_ms": 400, "etcd_members": []}, None),
+        (
+            relations.etcd_election_outlasts_heartbeats,
+            {"etcd_election_ms": 400},
+            "etcd_election_ms|is below 5 heartbeats of 100 ms: a short delay starts an election|use 500 or more",
+        ),
+        (
+            relations.etcd_election_outlasts_heartbeats,
+            {"etcd_heartbeat_ms": 300},
+            "etcd_election_ms|is below 5 heartbeats of 300 ms: a short delay starts an election|use 1500 or more",
+        ),
+        (
+            relations.postgresql_lock_outlasts_retries,
+            {"postgresql_retry_timeout": 10},
+            "postgresql_ttl|is below postgresql_loop_wait + 2 x postgresql_retry_timeout = 22"
+            "|use 22 or more, or shorten the other two",
+        ),
+        (
+            relations.postgresql_pool_fits,
+            {"postgresql_max_connections": 50},
+            "postgresql_pgbouncer_default_pool_size|with the reserve of 10 is above the 45 connections that clients"
+            " can have|lower it, or raise postgresql_max_connections",
+        ),
+        (
+            relations.postgresql_standbys_exist,
+            {"postgresql_synchronous_node_count": 3},
+            "postgresql_synchronous_node_count|is more than the 2 standbys of 3 members|use 2 or less, or add members",
+        ),
+        (
+            relations.postgresql_store_exists,
+            {"postgresql_dcs": "etcd", "etcd_members": []},
+            "postgresql_dcs|etcd_members is empty: there would be no store for the leader lock"
+            "|give etcd members, or use another store",
+        ),
+        (
+            relations.postgresql_store_exists,
+            {"postgresql_dcs": "etcd", "postgresql_endpoint": "consul_dns"},
+            "postgresql_endpoint|Patroni registers services in Consul only when that is its store"
+            "|set postgresql_dcs: consul, or postgresql_endpoint: haproxy",
+        ),
     ],
 )
-def test_etcds_election_outlasts_its_heartbeats(changes, told_of):
-    trio = [member(name) for name in ("a1", "b1", "c1")]
-    subject = inventory(**{"etcd_members": trio, **changes})
-    lines = told(relations.etcd_election_outlasts_heartbeats, subject)
-    assert len(lines) == (3 if told_of else 0)
-    assert all(told_of in line for line in lines)
+def test_relations_that_do_not_hold(rule, changes, line):
+    subject = inventory(**{"etcd_members": TRIO, **changes})
+    assert told(rule, subject) == [f"{name}|{line}" for name in ("a1", "b1", "c1")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        (relations.etcd_election_outlasts_heartbeats, {"etcd_heartbeat_ms": 200}),
+        (relations.etcd_election_outlasts_heartbeats, {"etcd_heartbeat_ms": "200", "etcd_election_ms": 300}),
+        (relations.etcd_election_outlasts_heartbeats, {"etcd_election_ms": 400, "etcd_members": []}),
+        (relations.postgresql_lock_outlasts_retries, {"postgresql_retry_timeout": 9}),
+        (relations.postgresql_lock_outlasts_retries, {"postgresql_ttl": "5"}),
+        (relations.postgresql_pool_fits, {"postgresql_max_connections": 55}),
+        (relations.postgresql_pool_fits, {"postgresql_max_connections": None}),
+        (relations.postgresql_standbys_exist, {"postgresql_synchronous_node_count": 2}),
+        (
+            relations.postgresql_standbys_exist,
+            {"postgresql_synchronous_node_count": 9, "postgresql_synchronous_mode": False},
+        ),
+        (relations.postgresql_standbys_exist, {"postgresql_members": TRIO[:1]}),
+        (relations.postgresql_store_exists, {"postgresql_dcs": "etcd"}),
+        (
+            relations.postgresql_store_exists,
+            {"postgresql_dcs": "etcd", "etcd_members": [], "postgresql_etcd_members": TRIO},
+        ),
+        (relations.postgresql_store_exists, {"postgresql_dcs": "consul", "postgresql_endpoint": "consul_dns"}),
+        (relations.postgresql_store_exists, {"postgresql_dcs": "zookeeper"}),
+    ],
+)
+def test_relations_that_hold_or_can_not_be_judged(rule, changes):
+    assert told(rule, inventory(**{"etcd_members": TRIO, **changes})) == []
 
 
 # --- secrets

@@ -64,7 +64,7 @@ def test_a_back_end_has_keys_that_are_specified(backend):
         ("platform_zone", "MSK", False),
         ("platform_secrets", {"backend": "environment", "prefix": "RSP_"}, True),
         ("platform_secrets", {"backend": "environment", "prefix": "rsp-"}, False),
-        ("platform_zones", [{"name": "a"}], True),
+        ("platform_zones", [{"name": "a", "cidr": "10.0.0.0/24"}], True),
         ("platform_zones", [{"cidr": "10.0.0.0/24"}], False),
     ],
 )

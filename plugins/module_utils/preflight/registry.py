@@ -36,6 +36,10 @@ RULES: tuple[Rule, ...] = (
     roles.listed_versions,
     roles.separate_ports,
     relations.etcd_election_outlasts_heartbeats,
+    relations.postgresql_lock_outlasts_retries,
+    relations.postgresql_pool_fits,
+    relations.postgresql_standbys_exist,
+    relations.postgresql_store_exists,
     secrets.backend_complete,
     secrets.secrets_present,
 )
