@@ -20,7 +20,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.model impor
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.registry import RULES, find_problems
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.report import as_text
 from ansible_collections.rsp.platform.plugins.module_utils.topology import ENVIRONMENTS
-from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import open_store
+from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import unobtainable
 from yaml import YAMLError
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -107,9 +107,7 @@ def missing_secrets(hosts: Sequence[Host], contracts: Mapping[str, Contract]) ->
     settings = next((host.variables.get("platform_secrets") for host in hosts), None)
     if not isinstance(settings, dict) or settings.get("backend") != "environment" or not settings.get("prefix"):
         return {}  # a store that makes its secrets, or one that backend_complete reports
-    store = open_store(settings)
-    wanted = [name for contract in contracts.values() for name in contract.secrets]
-    return {name: store.howto(name) for name in wanted if not store.get(name)}
+    return unobtainable(settings, [name for contract in contracts.values() for name in contract.secrets])
 
 
 def label(source: str) -> str:

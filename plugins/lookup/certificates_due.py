@@ -29,6 +29,14 @@ options:
     description: Days for which a certificate will be issued. The CA has to last longer.
     type: float
     required: true
+  ca_certificate:
+    description: The CA that will sign when the store has none yet. Judged before it is kept.
+    type: str
+    default: ""
+  ca_private_key:
+    description: Its private key.
+    type: str
+    default: ""
   curve:
     description: Elliptic curve of the keys.
     type: str
@@ -103,8 +111,21 @@ class LookupModule(StoreLookup):
             reason = due(Issued(key, certificate, trusted), wanted, policy, now)
             if reason is not None:
                 found.append({**wanted.as_dict(), "name": leaf(self.host, wanted.service), "reason": reason})
-        if found and authority and not delivered:
-            fault = authority_fault(authority, self.store.get(CA_KEY), self.get_option("leaf_days"), now)
-            if fault:
-                raise SecretError(f"{CA_CERT} {fault} → see 'The CA' in docs/secrets.md")
+        if found and not delivered:
+            self._refuse_issuing_in_vain(now)
         return found
+
+    def _refuse_issuing_in_vain(self, now: datetime.datetime) -> None:
+        """An error when what would be issued can't be kept, or can't be signed."""
+        if not self.store.makes:
+            raise SecretError(
+                "certificates are due, and this back-end of platform_secrets keeps nothing"
+                " → deliver them (pki_issue: false), or use a back-end that does"
+            )
+        certificate, key, name = self.store.get(CA_CERT), self.store.get(CA_KEY), CA_CERT
+        if certificate is None:
+            certificate, key = self.get_option("ca_certificate"), self.get_option("ca_private_key")
+            name = "pki_ca_certificate"
+        fault = authority_fault(certificate, key, self.get_option("leaf_days"), now) if certificate else None
+        if fault:
+            raise SecretError(f"{name} {fault} → see 'The CA' in docs/secrets.md")

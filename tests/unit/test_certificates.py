@@ -114,6 +114,7 @@ class Leaf:
 CA = make_ca()
 GOOD = Leaf().signed_by(CA)
 ISSUED = Issued(GOOD.key, GOOD.pem, CA.pem)
+FROZEN = SimpleNamespace(datetime=SimpleNamespace(now=lambda _: NOW), UTC=datetime.UTC)
 CORPORATE = replace(POLICY, delivered=True)
 
 
@@ -421,8 +422,7 @@ def find_due(variables: dict[str, Any], entries: list[dict[str, Any]], **options
 def at_noon(monkeypatch):
     """The moment for which the certificates of this file are made."""
 
-    clock = SimpleNamespace(datetime=SimpleNamespace(now=lambda _: NOW), UTC=datetime.UTC)
-    monkeypatch.setattr(certificates_due, "datetime", clock)
+    monkeypatch.setattr(certificates_due, "datetime", FROZEN)
 
 
 @pytest.mark.usefixtures("at_noon")
@@ -458,6 +458,34 @@ def test_delivered_ones_are_judged_by_the_bundle(variables, store):
     assert find_due(variables, entries, delivered=True)[0]["reason"] == "signed by another CA"
     store.put({"pki/ca/bundle": CA.pem + below.pem})
     assert find_due(variables, entries, delivered=True) == []
+
+
+def test_what_can_not_be_kept_is_not_issued(variables, monkeypatch):
+    variables["platform_secrets"] = {"backend": "environment", "prefix": "CERT_"}
+    entries = [{"service": "consul", "sans": SANS}]
+    with pytest.raises(AnsibleError, match=r"keeps nothing → deliver them \(pki_issue: false\)"):
+        find_due(variables, entries)
+    assert find_due(variables, entries, delivered=True)[0]["reason"] == "not issued yet"
+    for name, value in (("A1_CONSUL_KEY", GOOD.key), ("A1_CONSUL_CERT", GOOD.pem), ("CA_CERT", CA.pem)):
+        monkeypatch.setenv(f"CERT_PKI_{name}", value)
+    monkeypatch.setattr(certificates_due, "datetime", FROZEN)
+    assert find_due(variables, entries) == []
+
+
+@pytest.mark.usefixtures("at_noon")
+@pytest.mark.parametrize(
+    ("days", "text"), [(400, None), (89, "pki_ca_certificate ends in 89 days, certificates for 90 days would outlive")]
+)
+def test_a_ca_is_judged_before_it_is_kept(variables, tmp_path, days, text):
+    corporate = make_ca("corporate", days=days)
+    handed = {"ca_certificate": corporate.pem, "ca_private_key": corporate.key}
+    entries = [{"service": "etcd", "sans": ["DNS:a1"]}]
+    if text is None:
+        assert len(find_due(variables, entries, **handed)) == 1
+    else:
+        with pytest.raises(AnsibleError, match=text):
+            find_due(variables, entries, **handed)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_entry_is_an_error_with_its_name(variables):
