@@ -29,11 +29,10 @@ options:
     choices: [linux_amd64, linux_arm64]
     default: linux_amd64
   mirror_url:
-    description: Base URL of the mirror. An empty one leaves RV(_raw.url) empty too.
+    description:
+      - Base URL of the mirror. The shared variable C(platform_mirror_url) by default.
+      - An empty one leaves RV(_raw.url) empty too.
     type: str
-    default: ""
-    vars:
-      - name: platform_mirror_url
   sources:
     description: Whether to return where a mirror gets the file from, as M(rsp.platform.mirror_fetch) needs it.
     type: bool
@@ -92,7 +91,7 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.rsp.platform.plugins.module_utils.catalogue import CatalogueError
+from ansible_collections.rsp.platform.plugins.module_utils.catalogue import Artifact, CatalogueError
 from ansible_collections.rsp.platform.plugins.plugin_utils.catalogue_file import for_member, for_mirror, shipped
 
 
@@ -102,17 +101,27 @@ class LookupModule(LookupBase):
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: object) -> list[dict[str, Any]]:
         """One description a term, in order."""
         LookupBase.set_options(self, var_options=variables, direct=kwargs)
+        option: Callable[[str], Any] = self.get_option
         try:
-            return [self._described(term) for term in terms]
+            found = [self._found(term, option("version"), option("platform")) for term in terms]
+            if option("sources"):
+                return [for_mirror(artifact, shipped()) for artifact in found]
         except CatalogueError as err:
             raise AnsibleLookupError(str(err)) from err
+        url = option("mirror_url")
+        if url is None:
+            url = self._shared_url(variables or {})
+        return [for_member(artifact, url) for artifact in found]
 
-    def _described(self, term: object) -> dict[str, Any]:
-        option: Callable[[str], Any] = self.get_option
-        wanted = {"name": term, "version": option("version"), "platform": option("platform")}
+    def _found(self, term: object, version: str | None, platform: str) -> Artifact:
+        wanted = {"name": term, "version": version, "platform": platform}
         if isinstance(term, Mapping):
             wanted |= term
         if not wanted["version"]:
             raise CatalogueError(f"{wanted['name']}: no version was asked for → give version=")
-        artifact = shipped().find(wanted["name"], str(wanted["version"]), wanted["platform"])
-        return for_mirror(artifact, shipped()) if option("sources") else for_member(artifact, option("mirror_url"))
+        return shipped().find(str(wanted["name"]), str(wanted["version"]), str(wanted["platform"]))
+
+    def _shared_url(self, variables: Mapping[str, Any]) -> str:
+        """The shared variable; a lookup is handed variables as they were written, templates and all."""
+        templar: Any = self._templar
+        return str(templar.template(variables.get("platform_mirror_url", "")))

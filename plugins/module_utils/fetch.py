@@ -101,6 +101,8 @@ class Http:
                 raise FetchError(f"is not there: HTTP {err.code}") from err
             kind = TransientError if err.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR else FetchError
             raise kind(f"HTTP {err.code}") from err
+        except ValueError as err:
+            raise FetchError(f"is no usable address: {err}") from err
         except SSLValidationError as err:
             raise FetchError(f"its certificate is not trusted: {err}") from err
         except (OSError, http.client.HTTPException, UnusableConnection) as err:

@@ -8,7 +8,7 @@ import pytest
 from ansible.errors import AnsibleLookupError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from ansible_collections.rsp.platform.plugins.filter.artifacts import FilterModule, artifact_table
 from ansible_collections.rsp.platform.plugins.lookup import artifact, needed_artifacts
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import (
@@ -275,6 +275,24 @@ def test_lookup_takes_the_mirror_from_the_shared_variable():
     (found,) = lookup(["consul"], {"platform_mirror_url": "http://m:8080"}, version="1.22.5")
     assert sorted(found) == ["file", "licence", "name", "platform", "sha256", "size", "url", "version"]
     assert found["url"] == f"http://m:8080/sha256/{found['sha256']}/consul"
+
+
+def test_lookup_templates_the_shared_variable():
+    url = trust_as_template("http://{{ mirror_host }}:8080")
+    (found,) = lookup(["consul"], {"platform_mirror_url": url, "mirror_host": "10.0.0.1"}, version="1.22.5")
+    assert found["url"].startswith("http://10.0.0.1:8080/sha256/")
+
+
+@pytest.mark.parametrize(("given", "start"), [("http://other/", "http://other/sha256/"), ("", "")])
+def test_a_given_mirror_wins_over_the_shared_variable(given, start):
+    (found,) = lookup(["consul"], {"platform_mirror_url": "http://m"}, version="1.22.5", mirror_url=given)
+    assert found["url"].startswith(start)
+    assert bool(found["url"]) is bool(start)
+
+
+def test_lookup_without_any_mirror():
+    (found,) = lookup(["consul"], version="1.22.5")
+    assert found["url"] == ""
 
 
 def test_lookup_takes_whole_descriptions():

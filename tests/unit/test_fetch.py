@@ -132,6 +132,12 @@ def test_an_unknown_host_is_named(target):
         http(attempts=1).download("http://mirror.invalid/good", target)
 
 
+@pytest.mark.parametrize("address", ["http://[broken/good", "no address", "http://host:port/good"])
+def test_what_is_no_address_is_said_so(target, address):
+    with pytest.raises(FetchError, match=r"is no usable address|does not answer"):
+        http(attempts=1).download(address, target)
+
+
 def test_the_message_does_not_carry_the_address(server, target):
     server.broken["good"] = 404
     with pytest.raises(FetchError) as err:
