@@ -221,9 +221,9 @@ from ansible_collections.rsp.platform.plugins.module_utils.state import DriverEr
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=object_options(), supports_check_mode=True)
-    if not available():
-        module.fail_json(msg=missing_required_lib("psycopg2"))
     params: dict[str, Any] = module.params
+    if not available() and not (module.check_mode and params["fresh"]):
+        module.fail_json(msg=missing_required_lib("psycopg2"))
     server = Session(params["connection"])
     try:
         outcome = converge(parse(params), server, fresh=params["fresh"], check=module.check_mode)
