@@ -12,7 +12,7 @@ description:
   - Reads a secret from the back-end that the variable C(platform_secrets) names.
   - With O(generate), a missing secret is made and kept, once, however many hosts ask for it at the same time.
     In check mode it is made up and not kept.
-  - A back-end that can't keep secrets makes none: there a missing secret is an error that says how to set it.
+  - A back-end that can't keep secrets makes none. There a missing secret is an error that says how to set it.
 options:
   _terms:
     description: Names of secrets, as C(consul/gossip).

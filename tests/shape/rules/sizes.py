@@ -25,7 +25,7 @@ def code_lines(text: str) -> int:
 
 @rule
 def files_are_small(root: Path) -> Report:
-    """Task files ≤80 lines, defaults ≤150, modules and actions ≤120 code lines, module_utils ≤300 lines."""
+    """Task files ≤80 lines, defaults ≤150, modules and actions ≤120 code lines, module_utils and plugin_utils ≤300 lines."""
     report = Report()
     for path in task_files(root):
         count = lines(path.read_text(encoding="utf-8"))
@@ -36,7 +36,7 @@ def files_are_small(root: Path) -> Report:
         report.expect(count <= DEFAULTS, f"{where(root, defaults)}: {count} lines, defaults have at most {DEFAULTS}")
     for path in plugin_files(root):
         text = path.read_text(encoding="utf-8")
-        util = "module_utils" in path.parts
+        util = not {"module_utils", "plugin_utils"}.isdisjoint(path.parts)
         count, most = (lines(text), MODULE_UTIL) if util else (code_lines(text), MODULE)
         report.expect(count <= most, f"{where(root, path)}: {count} lines of code, at most {most}")
     return report
