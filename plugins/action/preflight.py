@@ -24,6 +24,10 @@ from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import u
 from yaml import YAMLError
 
 COLLECTION = Path(__file__).resolve().parents[2]
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "environment": {"type": "str", "choices": list(ENVIRONMENTS)},
+    "confirm": {"type": "str"},
+}
 
 
 class ActionModule(ActionBase):
@@ -35,13 +39,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Result of the task: the report, and on success how much was looked at."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, args = ActionBase.validate_argument_spec(
-            self,
-            argument_spec={
-                "environment": {"type": "str", "choices": list(ENVIRONMENTS)},
-                "confirm": {"type": "str"},
-            },
-        )
+        _, args = ActionBase.validate_argument_spec(self, argument_spec=ARGUMENTS)
         try:
             inventory = self._inventory(task_vars or {}, args)
         except (ContractError, CatalogueError) as err:

@@ -9,6 +9,7 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible_collections.rsp.platform.plugins.action import preflight as action
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Contract, Host
+from ansible_collections.rsp.platform.plugins.modules import preflight as documented
 from fixtures.preflight.plugin import preflight, provide_secrets
 
 CONTRACTS = {"consul": Contract("consul", {}, secrets=("consul/gossip", "consul/bootstrap-token"))}
@@ -98,6 +99,19 @@ def test_right_arguments_pass(directory, arguments):
 def test_unknown_arguments_are_refused(directory):
     with pytest.raises(AnsibleActionFail, match="environmnt"):
         preflight(directory, environmnt="dev")
+
+
+def test_the_documentation_describes_the_arguments():
+    options = yaml.safe_load(documented.DOCUMENTATION)["options"]
+    kept = {
+        name: {key: value for key, value in option.items() if key != "description"} for name, option in options.items()
+    }
+    assert kept == action.ARGUMENTS
+
+
+def test_the_documentation_describes_the_result(directory):
+    described = set(yaml.safe_load(documented.RETURN))
+    assert described == set(preflight(directory)) - {"changed"}
 
 
 def test_a_broken_file_of_the_collection_is_no_fault_of_the_inventory(directory, tmp_path, monkeypatch):

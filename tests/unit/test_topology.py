@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.rsp.platform.plugins.filter import topology as filters
 from ansible_collections.rsp.platform.plugins.module_utils import topology
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import faults
 
@@ -79,3 +81,31 @@ def test_a_member_has_a_name_an_address_and_a_zone():
         "x_members[0].address",
         "x_members[0].zone",
     ]
+
+
+HOSTVARS = {
+    "a1": {"platform_address": "10.0.0.1", "platform_zone": "a"},
+    "b1": {"platform_address": "10.0.1.1", "platform_zone": "b"},
+    "c1": {"platform_address": "10.0.2.1"},
+    "d1": {"platform_address": "", "platform_zone": "d"},
+}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "members"),
+    [
+        ([], []),
+        (
+            ["b1", "a1"],
+            [{"name": "b1", "address": "10.0.1.1", "zone": "b"}, {"name": "a1", "address": "10.0.0.1", "zone": "a"}],
+        ),
+    ],
+)
+def test_members_are_computed_from_host_names_in_their_order(hosts, members):
+    assert filters.FilterModule().filters()["members"](hosts, HOSTVARS) == members
+
+
+@pytest.mark.parametrize(("host", "variable"), [("c1", "platform_zone"), ("d1", "platform_address")])
+def test_a_member_without_zone_or_address_is_an_error(host, variable):
+    with pytest.raises(AnsibleFilterError, match=f"{host}: {variable} is not set"):
+        filters.members(["a1", host], HOSTVARS)

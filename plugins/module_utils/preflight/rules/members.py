@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import (
-    COMMAND_LINE,
     Inventory,
     Problem,
     shown,
@@ -84,25 +83,6 @@ def zone_without_majority(inventory: Inventory) -> Iterator[Problem]:
                 rule = f"{contract.role} has {share} in zone {zone}: losing it loses quorum"
                 fix = f"put one of {', '.join(names)} in another zone"
                 yield Problem((names[-1],), "platform_zone", rule, fix, shown(zone))
-
-
-def limit_keeps_services_whole(inventory: Inventory) -> Iterator[Problem]:
-    """`--limit` holds all members of a service that votes, or so few that the rest keeps quorum.
-
-    When a majority runs a new configuration and the rest doesn't, nobody can say which half is right.
-    """
-    run = inventory.run
-    for contract, members in inventory.services():
-        names = {member["name"] for member in members}
-        inside = sorted(names & run.limited)
-        if not run.limit or contract.voters != "odd" or len(inside) == len(names):
-            continue
-        rest = len(names) - len(inside)
-        if rest < len(names) // 2 + 1:
-            outside = ", ".join(sorted(names - run.limited))
-            rule = f"holds {len(inside)} of {len(names)} voters of {contract.role}, but not {outside}"
-            fix = f"limit to all of them, or to {(len(names) - 1) // 2} at a time"
-            yield Problem((), "--limit", rule, fix, shown(",".join(run.limit)), place=COMMAND_LINE)
 
 
 def _refusal(voters: int, *, small: bool) -> tuple[str, str]:

@@ -47,6 +47,25 @@ def limit_exists(inventory: Inventory) -> Iterator[Problem]:
             yield Problem((), "--limit", "matches no host and no group", fix, shown(pattern), place=COMMAND_LINE)
 
 
+def limit_keeps_services_whole(inventory: Inventory) -> Iterator[Problem]:
+    """`--limit` holds all members of a service that votes, or so few that the rest keeps quorum.
+
+    When a majority runs a new configuration and the rest doesn't, nobody can say which half is right.
+    """
+    run = inventory.run
+    for contract, members in inventory.services():
+        names = {member["name"] for member in members}
+        inside = sorted(names & run.limited)
+        if not run.limit or contract.voters != "odd" or len(inside) == len(names):
+            continue
+        rest = len(names) - len(inside)
+        if rest < len(names) // 2 + 1:
+            outside = ", ".join(sorted(names - run.limited))
+            rule = f"holds {len(inside)} of {len(names)} voters of {contract.role}, but not {outside}"
+            fix = f"limit to all of them, or to {(len(names) - 1) // 2} at a time"
+            yield Problem((), "--limit", rule, fix, shown(",".join(run.limit)), place=COMMAND_LINE)
+
+
 def _matches(pattern: str, names: set[str]) -> bool:
     if pattern.startswith("@"):  # a file of hosts that Ansible itself wrote
         return True
