@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 from rendering import render
 
@@ -115,6 +118,14 @@ def test_health_asks_for_every_listener():
     assert '"rw=%[nbsrv(rw)] ro=%[nbsrv(ro)]\\n"' in answer
 
 
+def test_fallback_lends_the_servers_of_another_listener():
+    found = sections(listener(), listener(name="ro", port=5001, fallback="rw"))
+    assert "use_backend rw if { nbsrv(ro) lt 1 }" in found["listen ro"]
+    assert not [line for line in found["listen rw"] if line.startswith("use_backend")]
+    assert "acl short nbsrv(ro) lt 0" in found["frontend rsp-stats"]
+    assert "acl short nbsrv(rw) lt 1" in found["frontend rsp-stats"]
+
+
 def test_health_of_nothing_is_bad():
     front = sections()["frontend rsp-stats"]
     assert [line for line in front if "/health" in line] == [
@@ -135,12 +146,40 @@ def test_connections_fit_into_the_files():
     assert "maxconn 256" in sections(platform_nofile=1024)["global"]
 
 
-def test_reload_keeps_the_health_of_servers():
+def test_reload_checks_keeps_the_health_and_hands_over():
     unit = render("haproxy", "haproxy.service.conf.j2").splitlines()
     steps = [line for line in unit if line.startswith("ExecReload=")]
     assert steps[0] == "ExecReload="
     assert " -c " in steps[1]
-    assert steps[2].endswith(">/var/lib/haproxy/server-state'")
+    assert steps[2] == "ExecReload=/etc/haproxy/keep-state"
     assert steps[3].endswith("-USR2 $MAINPID")
     assert "server-state-file /var/lib/haproxy/server-state" in sections()["global"]
+    assert "ExecStartPre=/bin/rm -f /var/lib/haproxy/server-state" in unit
     assert "LimitNOFILE=16384" in unit
+
+
+# As a real HAProxy 3.0.11 says it: version, columns, one line a server.
+STATE = """1
+# be_id be_name srv_id srv_name srv_addr srv_op_state … srv_port srvrecord …
+3 rw 1 a1 10.0.0.11 2 0 1 1 4 6 3 4 6 0 0 0 - 6432 - 0 0 - - 0
+3 rw 2 b1 10.0.1.11 0 0 1 1 4 6 3 4 6 0 0 0 - 9999 - 0 8008 - - 0
+3 rw 3 c1 10.0.2.99 2 0 1 1 4 6 3 4 6 0 0 0 - 6432 - 0 0 - - 0
+4 gone 1 a1 10.0.0.11 2 0 1 1 4 6 3 4 6 0 0 0 - 6432 - 0 0 - - 0
+"""
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_only_the_health_of_the_same_servers_is_kept(tmp_path, answers):
+    """A port in the state would win over the configured one; a socket that is silent must not stop the reload."""
+    socat = tmp_path / "socat"
+    socat.write_text(f"#!/bin/sh\ncat >/dev/null\ncat <<'END'\n{STATE}END\n" if answers else "#!/bin/sh\nexit 1\n")
+    socat.chmod(0o755)
+    paths = {"__haproxy_config_file": tmp_path / "haproxy.cfg", "__haproxy_state_file": tmp_path / "state"}
+    text = render("haproxy", "haproxy.cfg.j2", haproxy_listeners=[listener()], haproxy_handed_listeners=[])
+    paths["__haproxy_config_file"].write_text(text)
+    script = tmp_path / "keep-state"
+    script.write_text(render("haproxy", "keep-state.j2", **{name: str(path) for name, path in paths.items()}))
+    subprocess.run(["sh", script], check=True, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    kept = paths["__haproxy_state_file"].read_text().splitlines()
+    assert [line.split()[3] for line in kept[2:]] == (["a1"] if answers else [])
+    assert kept[:2] == (STATE.splitlines()[:2] if answers else [])
