@@ -12,9 +12,6 @@ from ansible_collections.rsp.platform.plugins.module_utils import host
 from ansible_collections.rsp.platform.plugins.module_utils.host import Holder, Roots
 from ansible_collections.rsp.platform.plugins.module_utils.units import Run, show
 
-# The controller's time was taken before the connection was made, so a member may seem this much ahead.
-TRANSPORT_S = 15.0
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -33,6 +30,12 @@ class Problem:
     def __str__(self) -> str:
         """One line."""
         return "  ".join(part for part in (self.variable, self.what) if part) + f" → {self.fix}"
+
+
+def refusal(service: str, problems: Sequence[Mapping[str, str]]) -> str:
+    """The message of a host that cannot carry a service: all problems, one a line."""
+    lines = "\n".join(f"  {Problem(**problem)}" for problem in problems)
+    return f"{service}: this host cannot carry it, nothing was changed\n{lines}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,9 @@ def examine(demand: Demand, run: Run, roots: Roots, now: float) -> dict[str, Any
     states = show(run, list(demand.units))
     memory, name = host.memory_mb(roots), host.os_name(roots)
     free = {path: host.free_mb(path) for path in demand.disk_min_mb}
+    # That it is not ahead only the controller can tell, when it has the answer.
+    asked = now if demand.controller_epoch is None else demand.controller_epoch
+    behind = clock_problems(now, asked, max(now, asked), demand.max_skew_s)
     problems = [
         *os_problems(name, demand.os_supported),
         *memory_problems(memory, demand.memory_min_mb, demand.service),
@@ -77,7 +83,7 @@ def examine(demand: Demand, run: Run, roots: Roots, now: float) -> dict[str, Any
             host.listeners(roots, [int(port["port"]) for port in demand.ports]),
             {unit for unit, state in states.items() if state.running},
         ),
-        *skew_problems(demand, now),
+        *behind,
         *peer_problems(host.unreachable(demand.peers), demand.service),
     ]
     return {
@@ -90,8 +96,8 @@ def examine(demand: Demand, run: Run, roots: Roots, now: float) -> dict[str, Any
         "disk_free_mb": free,
         "os": name,
         "fresh": not any(state.running for state in states.values()),
+        "epoch": now,
         "problems": [asdict(problem) for problem in problems],
-        "summary": "\n".join(f"  {problem}" for problem in problems),
     }
 
 
@@ -141,15 +147,16 @@ def port_problems(demand: Demand, holders: Mapping[int, Holder], running: Collec
     return problems
 
 
-def skew_problems(demand: Demand, now: float) -> list[Problem]:
-    """A clock that is not the controller's: certificates, leases and logs depend on it."""
-    if demand.controller_epoch is None:
+def clock_problems(member: float, asked: float, answered: float, allowed_s: float) -> list[Problem]:
+    """A clock that is not the controller's: certificates, leases and logs depend on it.
+
+    The member read its clock between the controller's times `asked` and `answered`: a slow connection is no skew.
+    """
+    behind, ahead = asked - member, member - answered
+    if max(behind, ahead) <= allowed_s:
         return []
-    ahead = now - demand.controller_epoch
-    if -demand.max_skew_s <= ahead <= demand.max_skew_s + TRANSPORT_S:
-        return []
-    way = "ahead of" if ahead > 0 else "behind"
-    what = f"the clock is {abs(ahead):.0f} s {way} the controller's, {demand.max_skew_s:g} s are allowed"
+    where = f"{behind:.0f} s behind" if behind > ahead else f"{ahead:.0f} s ahead of"
+    what = f"the clock is at least {where} the controller's, {allowed_s:g} s are allowed"
     return [Problem(what, "", "synchronise both clocks: chronyc tracking, or timedatectl")]
 
 

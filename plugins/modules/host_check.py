@@ -62,10 +62,11 @@ options:
     elements: str
     default: []
   controller_epoch:
-    description: The controller's time in seconds, such as C(now().timestamp()). Without it the clock is not checked.
+    description:
+      - The controller's time in seconds since 1970. The action plugin sets it and compares again with the answer.
     type: float
   max_skew_s:
-    description: Seconds that the clock may differ. Up to 15 s more are taken for the way to the member.
+    description: Seconds that the clock may differ from the controller's, besides what the connection takes.
     type: float
     default: 5
   os_supported:
@@ -93,7 +94,6 @@ EXAMPLES = r"""
       - {port: 8501, variable: consul_https_port}
     memory_min_mb: 256
     disk_min_mb: {/var/lib/consul: 1024}
-    controller_epoch: "{{ now().timestamp() }}"
     os_supported: [debian-12, debian-13]
   register: __consul_host
 """
@@ -138,6 +138,10 @@ fresh:
   description: Whether none of O(units) is running.
   returned: always
   type: bool
+epoch:
+  description: The member's clock, in seconds since 1970.
+  returned: always
+  type: float
 problems:
   description: What stands in the way, each with C(what), C(variable) and C(fix).
   returned: always
@@ -151,7 +155,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.host import HostError, Roots
-from ansible_collections.rsp.platform.plugins.module_utils.host_check import Demand, examine
+from ansible_collections.rsp.platform.plugins.module_utils.host_check import Demand, examine, refusal
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError
 
 
@@ -187,9 +191,8 @@ def main() -> None:
         result = examine(demand, run, Roots(), time.time())
     except (HostError, UnitError) as err:
         module.fail_json(msg=str(err))
-    summary = result.pop("summary")
-    if summary:
-        module.fail_json(msg=f"{demand.service}: this host cannot carry it, nothing was changed\n{summary}", **result)
+    if result["problems"]:
+        module.fail_json(msg=refusal(demand.service, result["problems"]), **result)
     module.exit_json(changed=False, **result)
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.host import Holder, Roots
 from ansible_collections.rsp.platform.plugins.module_utils.host_check import (
-    TRANSPORT_S,
     Demand,
     Problem,
+    clock_problems,
     disk_problems,
     examine,
     memory_problems,
     os_problems,
     peer_problems,
     port_problems,
-    skew_problems,
+    refusal,
 )
 
 ACTIVE = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=7\n"
@@ -110,22 +110,20 @@ def test_port_problems(demand, holders, what):
 
 
 @pytest.mark.parametrize(
-    ("ahead", "what"),
+    ("member", "asked", "answered", "what"),
     [
-        (0, None),
-        (-5, None),
-        (5 + TRANSPORT_S, None),
-        (-6, "the clock is 6 s behind the controller's, 5 s are allowed"),
-        (6 + TRANSPORT_S, "the clock is 21 s ahead of the controller's, 5 s are allowed"),
+        (100, 100, 100, None),
+        (95, 100, 101, None),
+        (106, 100, 101, None),
+        (150, 100, 158, None),
+        (94, 100, 101, "at least 6 s behind the controller's, 5 s are allowed"),
+        (107, 100, 101, "at least 6 s ahead of the controller's, 5 s are allowed"),
     ],
 )
-def test_skew_problems(ahead, what):
-    problems = skew_problems(replace(DEMAND, controller_epoch=1000.0), 1000.0 + ahead)
-    assert [problem.what for problem in problems] == ([what] if what else [])
-
-
-def test_a_clock_that_nobody_asked_about_is_no_problem():
-    assert skew_problems(DEMAND, 0) == []
+def test_clock_problems_know_a_slow_connection_from_a_skew(member, asked, answered, what):
+    problems = clock_problems(member, asked, answered, allowed_s=5)
+    assert len(problems) == (what is not None)
+    assert all(what in problem.what for problem in problems)
 
 
 def test_peer_problems():
@@ -165,7 +163,7 @@ def test_a_host_that_can_carry_the_service(roots, tmp_path):
         "os": "debian-13",
         "fresh": True,
         "problems": [],
-        "summary": "",
+        "epoch": 1001.0,
     }
 
 
@@ -186,8 +184,10 @@ def test_all_problems_come_at_once(roots, tmp_path):
     )
     result = examine(demand, runner(), roots, now=0)
     assert len(result["problems"]) == 6
-    assert result["summary"].count("\n") == 5
-    assert all(line.startswith("  ") and "→" in line for line in result["summary"].splitlines())
+    first, *lines = refusal("consul", result["problems"]).splitlines()
+    assert first == "consul: this host cannot carry it, nothing was changed"
+    assert len(lines) == 6
+    assert all(line.startswith("  ") and "→" in line for line in lines)
     assert all(set(problem) == {"what", "variable", "fix"} for problem in result["problems"])
 
 
