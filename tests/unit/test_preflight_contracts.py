@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.contracts import (
@@ -11,6 +13,9 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.contracts i
     read_contracts,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Option
+from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import faults
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 SPECS = {
     "argument_specs": {
@@ -113,3 +118,25 @@ def test_every_role_with_specs_is_read(tmp_path):
 
 def test_no_roles_at_all_is_an_empty_answer(tmp_path):
     assert read_contracts(tmp_path / "nowhere", read) == {}
+
+
+def test_the_roles_keep_their_own_rules():
+    contracts = read_contracts(ROLES, read)
+    judged = {
+        fault.path: fault.rule
+        for contract in contracts.values()
+        for name, option in contract.options.items()
+        if option.default is not None
+        for fault in faults(name, option, option.default)
+    }
+    assert judged == {}
+    assert {"consul", "etcd", "postgresql"} <= {role for role, contract in contracts.items() if contract.voters}
+
+
+@pytest.mark.parametrize("role", ["consul", "etcd", "postgresql", "haproxy", "mirror", "pki"])
+def test_every_number_of_a_role_has_a_range(role):
+    options = read_contracts(ROLES, read)[role].options
+    numbers = {name: option for name, option in options.items() if option.type in ("int", "float")}
+    unbounded = [name for name, option in numbers.items() if option.minimum is None or option.maximum is None]
+    assert numbers
+    assert unbounded == []
