@@ -36,6 +36,10 @@ def test_a_confirmation_is_the_name_of_the_platform(typed, shown):
     assert values(run.confirmed(subject)) == [shown]
 
 
+def test_the_wrong_platform_is_not_to_be_confirmed():
+    assert told(run.confirmed, called(confirm="", environment="production")) == []
+
+
 @pytest.mark.parametrize("typed", [None, "rsp-test"])
 def test_confirmed_or_not_asked_for(typed):
     assert told(run.confirmed, called(confirm=typed)) == []

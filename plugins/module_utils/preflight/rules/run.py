@@ -29,6 +29,8 @@ def right_environment(inventory: Inventory) -> Iterator[Problem]:
 def confirmed(inventory: Inventory) -> Iterator[Problem]:
     """Where a confirmation is asked for, the platform's name was typed."""
     name, typed = inventory.first("platform_name"), inventory.run.confirm
+    if any(right_environment(inventory)):
+        return  # nobody shall confirm the wrong platform
     if typed is not None and typed != name:
         rule = f"this changes {name}, which must be confirmed by its name"
         fix = f"add -e confirm={name} (--check needs none)"
