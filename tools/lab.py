@@ -127,11 +127,23 @@ def down() -> int:
 
 def status() -> int:
     """Show the containers with their memory, and the time of each stage."""
-    rows = docker("ps", "--all", "--filter", of_this_checkout(), "--format", "{{.Names}}\t{{.Status}}")
-    running = docker("ps", "--quiet", "--filter", of_this_checkout())
-    used = docker("stats", "--no-stream", "--format", "{{.Name}}\t{{.MemUsage}}", *running) if running else []
-    print(summary.containers(rows, used), summary.times(Journal(STATE / "stages.json").read()), sep="\n")
+    columns = "{{.ID}}\t{{.Names}}\t{{.Status}}"
+    rows = docker("ps", "--all", "--no-trunc", "--filter", of_this_checkout(), "--format", columns)
+    found = [
+        (name, state, memory_mib(container)) for container, name, state in (row.split("\t") for row in sorted(rows))
+    ]
+    print(summary.containers(found), summary.times(Journal(STATE / "stages.json").read()), sep="\n")
     return 0
+
+
+def memory_mib(container: str, root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """MiB of memory that a container's processes hold, page cache left out; None when it does not run."""
+    for path, key in ((f"memory/docker/{container}", "total_rss"), (f"system.slice/docker-{container}.scope", "anon")):
+        accounts = root / path / "memory.stat"
+        if accounts.exists():
+            lines = (line.split() for line in accounts.read_text(encoding="utf-8").splitlines())
+            return int({name: int(value) for name, value in lines}.get(key, 0) / 2**20)
+    return None
 
 
 def shell(name: str | None) -> int:

@@ -32,11 +32,13 @@ def times(records: Mapping[str, Record]) -> str:
     )
 
 
-def containers(rows: Iterable[str], used: Iterable[str]) -> str:
-    """Containers with their state and memory, from tab-separated lines of docker."""
-    memory = dict(line.split("\t", 1) for line in used)
-    found = [(name, state, memory.get(name, "")) for name, state in (row.split("\t", 1) for row in sorted(rows))]
-    return table(("container", "state", "memory"), found) if found else "no lab is here: make up starts one"
+def containers(found: Sequence[tuple[str, str, int | None]]) -> str:
+    """Containers with their state and the MiB of memory that they hold."""
+    if not found:
+        return "no lab is here: make up starts one"
+    rows = [(name, state, "" if used is None else str(used)) for name, state, used in found]
+    total = sum(used or 0 for _, _, used in found)
+    return table(("container", "state", "MiB"), [*rows, ("all", "", str(total))])
 
 
 def endpoints(path: Path) -> str:

@@ -18,6 +18,7 @@ from typing import Protocol
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 LOCAL_CAS = "usr/local/share/ca-certificates"
+KEPT_ARCHIVES = 3
 # What a recipe's key can't see: raise it when the way of building changes.
 GENERATION = 2
 
@@ -174,7 +175,17 @@ class Builder:
                 self._build(recipe, archive)
             changes = ["--change", f"LABEL rsp.lab.recipe={recipe.key}", "--change", 'CMD ["/sbin/init"]']
             self.run(["docker", "import", *changes, str(archive), self.name(recipe)])
+            archive.touch()
+            self._forget_old(recipe)
             return "cache" if cached else "built"
+
+    def _forget_old(self, recipe: Recipe) -> None:
+        """Bound the cache: the archives used last stay, and images of other recipes that no container of late uses."""
+        archives = sorted(self.cache.glob(f"{self.repository}-*.tar.gz"), key=lambda path: path.stat().st_mtime)
+        for archive in archives[:-KEPT_ARCHIVES]:
+            archive.unlink()
+        others = ["label=rsp.lab.recipe", f"label!=rsp.lab.recipe={recipe.key}", "until=24h"]
+        self.run(["docker", "image", "prune", "--all", "--force", *(f"--filter={other}" for other in others)])
 
     def _build(self, recipe: Recipe, archive: Path) -> None:
         work = self.cache / f"{self.repository}.build"
