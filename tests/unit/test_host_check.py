@@ -110,6 +110,19 @@ def test_port_problems(demand, holders, what):
 
 
 @pytest.mark.parametrize(
+    ("holder", "running", "problems"),
+    [
+        (Holder(0, "hidden"), {"consul.service"}, 0),
+        (Holder(0, "hidden"), {"nginx.service"}, 1),
+        (Holder(0, "hidden"), set(), 1),
+        (NGINX, {"consul.service"}, 1),
+    ],
+)
+def test_a_hidden_holder_is_the_unit_that_runs(holder, running, problems):
+    assert len(port_problems(DEMAND, {8501: holder}, running)) == problems
+
+
+@pytest.mark.parametrize(
     ("member", "asked", "answered", "what"),
     [
         (100, 100, 100, None),
