@@ -143,6 +143,7 @@ def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         process.terminate()
+        process.communicate()
         raise
 
 
