@@ -12,7 +12,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.model impor
 from ansible_collections.rsp.platform.plugins.modules import preflight as documented
 from fixtures.preflight.plugin import preflight, provide_secrets
 
-CONTRACTS = {"consul": Contract("consul", {}, secrets=("consul/gossip", "consul/bootstrap-token"))}
+CONTRACTS = {"consul": Contract("consul", {}, secrets={"consul/gossip": {}, "consul/bootstrap-token": {}})}
 ENVIRONMENT = {"backend": "environment", "prefix": "RSP_TEST_"}
 
 

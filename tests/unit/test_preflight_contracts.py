@@ -44,13 +44,8 @@ def test_options_of_all_entry_points_are_known():
 
 def test_without_rules_nothing_more_is_known():
     contract = contract_from("etcd", SPECS, None)
-    assert (contract.voters, contract.removed, contract.versions, contract.ports, contract.secrets) == (
-        None,
-        {},
-        {},
-        (),
-        (),
-    )
+    assert (contract.voters, contract.ports) == (None, ())
+    assert contract.removed == contract.versions == contract.secrets == {}
 
 
 def test_rules_are_taken_over():
@@ -61,7 +56,7 @@ def test_rules_are_taken_over():
         "versions": {"etcd_version": "etcd"},
         "ports": ["etcd_port"],
         "everywhere": True,
-        "secrets": ["etcd_root_password"],
+        "secrets": ["etcd/root", {"name": "x/y", "when": {"etcd_port": 1}}],
     }
     contract = contract_from("etcd", SPECS, rules)
     assert contract.voters == "odd"
@@ -70,7 +65,7 @@ def test_rules_are_taken_over():
     assert contract.versions == {"etcd_version": "etcd"}
     assert contract.ports == ("etcd_port",)
     assert contract.everywhere is True
-    assert contract.secrets == ("etcd_root_password",)
+    assert contract.secrets == {"etcd/root": {}, "x/y": {"etcd_port": 1}}
     assert contract.members_variable == "etcd_members"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Run
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.rules import secrets
-from fixtures.preflight.builders import inventory, told, with_host
+from fixtures.preflight.builders import CONTRACTS, inventory, told, with_host
 
 GOOD = inventory()
 
@@ -42,6 +42,13 @@ def test_secrets_that_the_store_can_not_make_are_there():
         "controller|consul/gossip|role consul needs this secret, and the store can't make it"
         "|set the environment variable RSP_CONSUL_GOSSIP"
     ]
+
+
+@pytest.mark.parametrize(("level", "problems"), [("debug", 1), ("info", 0), (None, 0)])
+def test_a_secret_may_be_needed_with_some_settings_only(level, problems):
+    contract = replace(CONTRACTS["consul"], secrets={"consul/gossip": {"consul_log_level": "debug"}})
+    subject = replace(inventory(consul_log_level=level), contracts={"consul": contract}, run=LACKING)
+    assert len(told(secrets.secrets_present, subject)) == problems
 
 
 def test_services_without_members_need_no_secrets():

@@ -55,7 +55,7 @@ def contract_from(role: str, specs: Any, rules: Any) -> Contract:
         versions=rules.get("versions") or {},
         ports=tuple(rules.get("ports") or ()),
         everywhere=bool(rules.get("everywhere", False)),
-        secrets=tuple(rules.get("secrets") or ()),
+        secrets=dict(map(_secret, rules.get("secrets") or ())),
     )
 
 
@@ -73,6 +73,11 @@ def option_from(entry: Mapping[str, Any], span: Mapping[str, float] | None = Non
         minimum=(span or {}).get("min"),
         maximum=(span or {}).get("max"),
     )
+
+
+def _secret(entry: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Name of a secret, and with which values of variables it is needed."""
+    return (entry, {}) if isinstance(entry, str) else (entry["name"], entry["when"])
 
 
 def _literal(default: Any) -> Any:

@@ -51,7 +51,7 @@ class Contract:
         versions: variable → artifact of the catalogue whose version it names.
         ports: variables whose value is a port that members listen on.
         everywhere: hosts that are no members run an agent, which listens on the same ports.
-        secrets: names in the secret store that the role needs to be there.
+        secrets: names in the secret store that the role needs → with which values of variables; empty: always.
     """
 
     role: str
@@ -61,7 +61,7 @@ class Contract:
     versions: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[str, ...] = ()
     everywhere: bool = False
-    secrets: tuple[str, ...] = ()
+    secrets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def members_variable(self) -> str:

@@ -28,8 +28,13 @@ def backend_complete(inventory: Inventory) -> Iterator[Problem]:
 
 def secrets_present(inventory: Inventory) -> Iterator[Problem]:
     """Where the store can't make secrets, every secret that a service needs is there."""
-    for contract, _ in inventory.services():
-        for name in contract.secrets:
-            if name in inventory.run.missing:
+    for contract, members in inventory.services():
+        hosts = [host for host in inventory.hosts if host.name in {member["name"] for member in members}]
+        for name, when in contract.secrets.items():
+            needed = any(
+                all(inventory.effective(host, contract, variable) == value for variable, value in when.items())
+                for host in hosts
+            )
+            if needed and name in inventory.run.missing:
                 rule = f"role {contract.role} needs this secret, and the store can't make it"
                 yield Problem((), name, rule, inventory.run.missing[name], place=CONTROLLER)
