@@ -49,8 +49,10 @@ from ansible.errors import AnsibleLookupError
 from ansible_collections.rsp.platform.plugins.plugin_utils.certificates import (
     CA_BUNDLE,
     CA_CERT,
+    CertificateError,
     leaf,
     placeholder,
+    require_cryptography,
 )
 from ansible_collections.rsp.platform.plugins.plugin_utils.lookups import StoreLookup
 from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import SecretError
@@ -62,13 +64,14 @@ class LookupModule(StoreLookup):
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """PEM of the asked part for each service."""
         try:
+            require_cryptography()
             self.begin(variables, kwargs)
             host = self.get_option("host") or self.host
             # In check mode role pki issues nothing, so what it found to be due would still read as the old one.
             due = (variables or {}).get("__pki_due") or [] if self.check_mode and host == self.host else []
             stale = {certificate["service"] for certificate in due}
             return [self._part(host, str(service), service in stale) for service in terms]
-        except SecretError as error:
+        except (SecretError, CertificateError) as error:
             raise AnsibleLookupError(f"rsp.platform.certificate: {error}") from error
 
     def _part(self, host: str, service: str, stale: bool) -> str:

@@ -79,6 +79,7 @@ from ansible_collections.rsp.platform.plugins.plugin_utils.certificates import (
     authority_fault,
     due,
     leaf,
+    require_cryptography,
 )
 from ansible_collections.rsp.platform.plugins.plugin_utils.lookups import StoreLookup
 from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import SecretError
@@ -92,6 +93,7 @@ class LookupModule(StoreLookup):
     ) -> list[dict[str, Any]]:
         """Wanted certificates that are due, with the reason."""
         try:
+            require_cryptography()
             self.begin(variables, kwargs)
             common_name = f"{self.host}.{self.get_option('domain')}"
             found = self._due([Wanted.parse(term, common_name) for term in terms])

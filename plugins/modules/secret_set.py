@@ -9,7 +9,8 @@ short_description: Keep secrets in the platform's store
 version_added: "0.1.0"
 author: "rsp.platform maintainers (@rsp-platform)"
 description:
-  - Writes secrets to the back-end that C(platform_secrets) names, all of them or none. Runs on the controller; no host is touched.
+  - Writes secrets to the back-end that C(platform_secrets) names, all of them or none.
+  - Runs on the controller; no host is touched.
   - Values are never shown; the result names what changed.
 options:
   secrets:

@@ -10,19 +10,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+except ImportError as error:
+    NO_CRYPTOGRAPHY: ImportError | None = error
+else:
+    NO_CRYPTOGRAPHY = None
 
 CA_CERT, CA_KEY, CA_BUNDLE = "pki/ca/cert", "pki/ca/key", "pki/ca/bundle"
-USAGES = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
+USAGES = {"serverAuth": "1.3.6.1.5.5.7.3.1", "clientAuth": "1.3.6.1.5.5.7.3.2"}
 DAY = 86400
 
 
 class CertificateError(Exception):
-    """A certificate is asked for in words that make none."""
+    """A certificate is asked for in words that make none, or this controller can't read certificates."""
+
+
+def require_cryptography() -> None:
+    """Raise CertificateError on a controller whose Python lacks the library that everything here needs."""
+    if NO_CRYPTOGRAPHY is not None:
+        raise CertificateError(f"{NO_CRYPTOGRAPHY} → install cryptography into the Python that runs Ansible")
 
 
 def leaf(host: str, service: str) -> str:
@@ -179,7 +190,8 @@ def _described(certificate: x509.Certificate, service: str) -> Wanted:
             sans |= {f"DNS:{name}" for name in value.get_values_for_type(x509.DNSName)}
             sans |= {f"IP:{address}" for address in value.get_values_for_type(x509.IPAddress)}
         elif isinstance(value, x509.ExtendedKeyUsage):
-            usages = frozenset(name for name, oid in USAGES.items() if oid in value)
+            said = {usage.dotted_string for usage in value}
+            usages = frozenset(name for name, oid in USAGES.items() if oid in said)
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Wanted(service, frozenset(sans), str(common[0].value) if common else "", usages)
 

@@ -14,6 +14,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.rsp.platform.plugins.lookup import certificate as certificate_lookup
 from ansible_collections.rsp.platform.plugins.lookup import certificates_due
+from ansible_collections.rsp.platform.plugins.plugin_utils import certificates
 from ansible_collections.rsp.platform.plugins.plugin_utils.certificates import (
     CertificateError,
     Issued,
@@ -501,3 +502,11 @@ def test_nothing_wanted_is_nothing_due(variables, tmp_path):
 def test_the_lookups_share_one_base():
     for module in (certificate_lookup, certificates_due):
         assert issubclass(module.LookupModule, StoreLookup)
+
+
+def test_a_controller_without_cryptography_is_told_so(variables, monkeypatch):
+    monkeypatch.setattr(certificates, "NO_CRYPTOGRAPHY", ModuleNotFoundError("No module named 'cryptography'"))
+    with pytest.raises(AnsibleError, match="certificates_due: No module named 'cryptography' → install"):
+        find_due(variables, [])
+    with pytest.raises(AnsibleError, match="certificate: No module named 'cryptography' → install"):
+        lookup(variables, "'consul'")

@@ -25,7 +25,7 @@ def code_lines(text: str) -> int:
 
 @rule
 def files_are_small(root: Path) -> Report:
-    """Task files ≤80 lines, defaults ≤150, modules and actions ≤120 code lines, module_utils and plugin_utils ≤300 lines."""
+    """Task files ≤80 lines, defaults ≤150, modules and actions ≤120 code lines, utils of modules and plugins ≤300."""
     report = Report()
     for path in task_files(root):
         count = lines(path.read_text(encoding="utf-8"))
