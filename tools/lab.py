@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,18 +64,23 @@ def of_this_checkout() -> str:
 
 
 @contextmanager
-def alone() -> Iterator[int]:
-    """Only one run in a checkout; yields the lock's descriptor, which children keep open.
+def alone(patience_s: float = 30.0) -> Iterator[int]:
+    """Only one run in a checkout; yields the lock's descriptor, which playbooks keep open.
 
     Raises:
-        LabError: another run, or a child that outlived it, is at work.
+        LabError: another run, or a playbook that outlived it, is still at work after `patience_s`.
     """
     STATE.mkdir(mode=0o700, exist_ok=True)
+    deadline = time.monotonic() + patience_s
     with (STATE / "lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise LabError("another run is at work in this checkout: wait for it, or stop it") from err
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as err:
+                if time.monotonic() > deadline:
+                    raise LabError("another run is at work in this checkout: wait for it, or stop it") from err
+                time.sleep(0.2)
         yield handle.fileno()
 
 
@@ -114,14 +120,16 @@ def up(first: str | None, last: str | None) -> int:
 
 def down() -> int:
     """Remove containers, networks and state of this checkout; other checkouts' and the caches stay."""
-    if shutil.which("docker"):
-        containers = docker("ps", "--all", "--quiet", "--filter", of_this_checkout())
-        networks = docker("network", "ls", "--quiet", "--filter", of_this_checkout())
-        for removal, found in (("rm", containers), ("network", networks)):
-            if found:
-                docker(removal, *(["--force", "--volumes"] if removal == "rm" else ["rm"]), *found)
-        print(f"removed {len(containers)} containers and {len(networks)} networks")
-    shutil.rmtree(STATE, ignore_errors=True)
+    with alone():
+        if shutil.which("docker"):
+            containers = docker("ps", "--all", "--quiet", "--filter", of_this_checkout())
+            networks = docker("network", "ls", "--quiet", "--filter", of_this_checkout())
+            if containers:
+                docker("rm", "--force", "--volumes", *containers)
+            if networks:
+                docker("network", "rm", *networks)
+            print(f"removed {len(containers)} containers and {len(networks)} networks")
+        shutil.rmtree(STATE)
     return 0
 
 
@@ -183,7 +191,13 @@ def clean_cache() -> int:
 
 def environment() -> dict[str, str]:
     """Ansible's environment: this checkout's settings wherever the command is run from, and output that can be read."""
-    fixed = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
+    fixed = {
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        # Without it a task is named when it ends, not when it begins.
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true",
+        "PYTHONUNBUFFERED": "1",
+    }
     return {**os.environ, **fixed, "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"}
 
 
