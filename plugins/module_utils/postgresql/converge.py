@@ -28,11 +28,9 @@ class Server(Protocol):
 
     def query(self, database: str, text: str) -> Iterable[Sequence[Any]]:
         """Rows of a query."""
-        ...
 
     def execute(self, statement: Statement) -> None:
         """Run one statement."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def converge(wanted: Wanted, server: Server, *, fresh: bool, check: bool) -> Out
         return Outcome(todo.statements, todo.unmanaged)
     done: list[Statement] = []
     first = todo = plan(wanted, _actual(wanted, server))
-    for _ in range(ROUNDS):
+    for _round in range(ROUNDS):
         for statement in todo.statements:
             server.execute(statement)
             done.append(statement)
@@ -90,7 +88,7 @@ def converge(wanted: Wanted, server: Server, *, fresh: bool, check: bool) -> Out
 
 
 def _actual(wanted: Wanted, server: Server) -> Actual:
-    named = {database for _, database, _ in wanted.gone if database}
+    named = {database for _kind, database, _name in wanted.gone if database}
     return read(server.query, {"postgres", *wanted.inside, *named})
 
 

@@ -35,7 +35,7 @@ class Raw:
     sql: str
 
 
-Part = Ident | Literal | Raw
+Part: TypeAlias = "Ident | Literal | Raw"
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def parse(params: Mapping[str, Any]) -> Wanted:
         inside=_inside(lists, list(params["grants"]), list(params["default_privileges"])),
         gone=frozenset(gone),
         prune=params["prune"] == "delete",
-        protected=frozenset(params["protected"]),
+        protected=frozenset({*params["protected"], f"role:{params['connection']['user']}"}),
     )
     _check_places(wanted)
     return wanted
@@ -167,7 +167,7 @@ def _by_role(entries: Iterable[tuple[AnyTarget, Entry]]) -> dict[AnyTarget, dict
 
 def _check_places(wanted: Wanted) -> None:
     """Nothing may be wanted in a database that is to be dropped."""
-    dropped = {name for kind, _, name in wanted.gone if kind == "database"}
+    dropped = {name for kind, _database, name in wanted.gone if kind == "database"}
     for database in sorted(dropped & set(wanted.inside)):
         raise DataError(f"database {database} is absent, but the data wants something in it")
 

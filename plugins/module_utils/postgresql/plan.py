@@ -184,12 +184,16 @@ def assignment(setting: str, value: str) -> tuple[str, tuple[Part, ...]]:
 
 
 def _drop(gone: set[tuple[str, str, str]], actual: Actual) -> Iterator[Statement]:
-    """Inner objects before their databases, databases before roles. Nothing cascades: what is in use fails the run."""
+    """Privileges first, then inner objects, databases, roles. Nothing cascades: what is in use fails the run."""
+    databases = {name for kind, _, name in gone if kind == "database"} & set(actual.databases)
+    roles = {name for kind, _, name in gone if kind == "role"} & set(actual.roles)
+    for role in sorted(roles):
+        for database in sorted(set(actual.inside) - databases):
+            yield from revoke_everything(database, role, actual.at(database))
     for kind, database, name in sorted(gone):
-        there = actual.at(database)
-        if kind == "extension" and name in there.extensions:
+        if kind == "extension" and name in actual.at(database).extensions:
             yield Statement(f"extension {name}: drop", "DROP EXTENSION {}", (Ident(name),), database)
-        if kind == "function" and tuple(name.split(".", 1)) in there.functions:
+        if kind == "function" and tuple(name.split(".", 1)) in actual.at(database).functions:
             schema, signature = name.split(".", 1)
             function, arguments = signature.split("(", 1)
             parts = (Ident(schema), Ident(function), Raw(f"({arguments}"))
@@ -197,14 +201,11 @@ def _drop(gone: set[tuple[str, str, str]], actual: Actual) -> Iterator[Statement
     for kind, database, name in sorted(gone):
         if kind == "schema" and name in actual.at(database).schemas:
             yield Statement(f"schema {name}: drop", "DROP SCHEMA {}", (Ident(name),), database)
-    databases = {name for kind, _, name in gone if kind == "database"}
-    for name in sorted(databases & set(actual.databases)):
+    for name in sorted(databases):
         if name in SYSTEM_DATABASES:
             raise DataError(f"database {name} belongs to PostgreSQL and is never dropped")
         yield Statement(f"database {name}: drop", "DROP DATABASE {}", (Ident(name),))
-    for name in sorted({name for kind, _, name in gone if kind == "role"} & set(actual.roles)):
-        for database in sorted(set(actual.inside) - databases):
-            yield from revoke_everything(database, name, actual.at(database))
+    for name in sorted(roles):
         yield Statement(f"role {name}: drop", "DROP ROLE {}", (Ident(name),))
 
 
