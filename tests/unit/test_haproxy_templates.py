@@ -84,8 +84,9 @@ def test_check_without_tls_or_http_is_a_connection():
 
 @pytest.mark.parametrize("cut", [True, False])
 def test_sessions_of_a_server_that_is_down(cut):
-    section = sections(listener(on_marked_down_shutdown_sessions=cut))["listen rw"]
-    assert any("on-marked-down shutdown-sessions" in line for line in section) is cut
+    text = render("haproxy", "cut.lua.j2", haproxy_listeners=[listener(cut_when_down=cut)], haproxy_handed_listeners=[])
+    assert ('["rw"] = true' in text) is cut
+    assert "on-marked-down" not in "".join(sections(listener())["listen rw"])
 
 
 def test_every_default_against_silent_peers_is_there():
