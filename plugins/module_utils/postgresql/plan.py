@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.postgresql.privileges
 FLAGS = ("LOGIN", "SUPERUSER", "CREATEDB", "CREATEROLE", "INHERIT", "REPLICATION", "BYPASSRLS")
 # Settings whose value is a list: each element is quoted for itself.
 LIST_SETTINGS = ("search_path", "session_preload_libraries", "local_preload_libraries", "temp_tablespaces")
+SPACE_AROUND = re.compile(r" ?([(),]) ?")
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
 SYSTEM_SCHEMAS = ("public", "information_schema")
 SYSTEM_EXTENSIONS = ("plpgsql",)
@@ -164,9 +166,9 @@ def _function(database: str, function: Function, there: Function | None) -> Iter
 
 
 def _normal(function: Function) -> tuple[object, ...]:
-    """A function as far as a difference counts: types are written in lower case and with one space by the server."""
+    """A function as far as a difference counts: the server writes types in lower case and with its own spaces."""
     settings = sorted((name, elements(name, value)) for name, value in function.settings.items())
-    returns = " ".join(function.returns.lower().replace("(", " ( ").split())
+    returns = SPACE_AROUND.sub(r"\1", " ".join(function.returns.lower().split()))
     return returns, function.language, function.body.strip(), function.security_definer, settings
 
 

@@ -1,0 +1,110 @@
+"""Data for the objects of PostgreSQL, in the form of the module's options; catalog.json is what a server made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.rsp.platform.plugins.module_utils.postgresql import catalog
+from ansible_collections.rsp.platform.plugins.module_utils.postgresql.catalog import read
+from ansible_collections.rsp.platform.plugins.module_utils.postgresql.parse import parse
+from ansible_collections.rsp.platform.plugins.module_utils.postgresql.spec import object_options
+
+RECORDED = json.loads((Path(__file__).parent / "fixtures" / "postgresql" / "catalog.json").read_text())
+QUERIES = {text: name for name, text in vars(catalog).items() if name.isupper()}
+CONNECTION = {"hosts": ["127.0.0.1"], "password": "canary-admin", "ca_path": "/ca.crt"}
+PASSWORDS = {"shop": "canary-Shop1", "ana": "canary-Ana2"}
+BODY = "SELECT rolname::text, rolpassword::text FROM pg_catalog.pg_authid WHERE rolname = $1"
+LOOKUP = {
+    "database": "postgres",
+    "schema": "pooler",
+    "name": "get_auth",
+    "arguments": ["text"],
+    "returns": "TABLE(role_name text, verifier text)",
+    "security_definer": True,
+    "settings": {"search_path": "pg_catalog"},
+    "body": BODY,
+}
+DATA = {
+    "passwords": PASSWORDS,
+    "roles": [
+        {
+            "name": "shop",
+            "password_secret": "shop",
+            "settings": {"statement_timeout": "5s", "search_path": "shop, public", "pgaudit.log": "ddl,role"},
+            "connection_limit": 5,
+        },
+        {"name": "ana", "password_secret": "ana", "member_of": ["readers", "pg_monitor"], "createdb": True},
+        {"name": "readers", "login": False},
+        {"name": "Odd name", "login": False},
+    ],
+    "databases": [{"name": "shop", "owner": "shop"}, {"name": "odd db"}],
+    "schemas": [{"database": "shop", "name": "shop", "owner": "shop"}, {"database": "postgres", "name": "pooler"}],
+    "extensions": [
+        {"database": "shop", "name": "pg_trgm", "schema": "shop"},
+        {"database": "postgres", "name": "pg_stat_statements", "version": "1.11"},
+    ],
+    "functions": [LOOKUP],
+    "grants": [
+        {"database": "shop", "kind": "database", "role": "public", "privileges": []},
+        {"database": "shop", "kind": "database", "role": "readers", "privileges": ["CONNECT"]},
+        {"database": "shop", "kind": "schema", "name": "shop", "role": "readers", "privileges": ["usage"]},
+        {"database": "postgres", "kind": "function", "schema": "pooler", "name": "get_auth(text)", "role": "public"},
+        {
+            "database": "postgres",
+            "kind": "function",
+            "schema": "pooler",
+            "name": "get_auth(text)",
+            "role": "readers",
+            "privileges": ["ALL"],
+        },
+    ],
+    "default_privileges": [
+        {
+            "database": "shop",
+            "kind": "table",
+            "owner": "shop",
+            "schema": "shop",
+            "role": "readers",
+            "privileges": ["SELECT"],
+        },
+        {"database": "shop", "kind": "function", "owner": "shop", "role": "public", "privileges": []},
+    ],
+}
+
+
+def options(**changes):
+    """DATA with other lists, as AnsibleModule hands them over."""
+    result = ArgumentSpecValidator(object_options()).validate({"connection": CONNECTION, **DATA, **changes})
+    assert not result.error_messages
+    return result.validated_parameters
+
+
+def wanted(**changes):
+    """The data, parsed."""
+    return parse(options(**changes))
+
+
+def only(**lists):
+    """Nothing but these lists."""
+    empty = {key: [] for key in DATA if key != "passwords"}
+    return wanted(**{**empty, **lists})
+
+
+class Recorded:
+    """A server that answers with recorded rows and keeps what it was told to run."""
+
+    def __init__(self, rows=RECORDED):
+        self.rows, self.run = rows, []
+
+    def query(self, database, text):
+        return self.rows[database][QUERIES[text]]
+
+    def execute(self, statement):
+        self.run.append(statement)
+
+
+def actual(rows=RECORDED, databases=("postgres", "shop")):
+    """What the recorded server has."""
+    return read(Recorded(rows).query, databases)
