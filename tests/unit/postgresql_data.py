@@ -8,7 +8,9 @@ from pathlib import Path
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql import catalog
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.catalog import read
+from ansible_collections.rsp.platform.plugins.module_utils.postgresql.converge import preview
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.parse import parse
+from ansible_collections.rsp.platform.plugins.module_utils.postgresql.plan import plan
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.spec import object_options
 
 RECORDED = json.loads((Path(__file__).parent / "fixtures" / "postgresql" / "catalog.json").read_text())
@@ -108,3 +110,21 @@ class Recorded:
 def actual(rows=RECORDED, databases=("postgres", "shop")):
     """What the recorded server has."""
     return read(Recorded(rows).query, databases)
+
+
+def sql(data, there=None):
+    """The statements of the plan as people read them."""
+    return [preview(statement) for statement in plan(data, there or actual()).statements]
+
+
+def grant(kind, role, *privileges, name=None, schema=None, state="present", database="shop"):
+    """An entry of grants."""
+    return {
+        "database": database,
+        "kind": kind,
+        "name": name,
+        "schema": schema,
+        "role": role,
+        "privileges": list(privileges),
+        "state": state,
+    }

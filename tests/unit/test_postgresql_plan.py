@@ -10,14 +10,9 @@ from ansible_collections.rsp.platform.plugins.module_utils.postgresql import scr
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.converge import preview
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.model import Actual, DataError, Literal
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.plan import plan
-from postgresql_data import DATA, LOOKUP, PASSWORDS, RECORDED, actual, only, wanted
+from postgresql_data import DATA, LOOKUP, PASSWORDS, RECORDED, actual, only, sql, wanted
 
 SHOP, ANA, READERS, ODD = DATA["roles"]
-
-
-def sql(data, there=None):
-    """The statements as people read them."""
-    return [preview(statement) for statement in plan(data, there or actual()).statements]
 
 
 def test_the_server_that_was_recorded_has_everything():
@@ -116,74 +111,6 @@ def test_a_password_becomes_a_verifier_that_is_never_shown():
     assert str(secret.value) not in repr(statement)
 
 
-def grant(kind, role, *privileges, name=None, schema=None, state="present", database="shop"):
-    return {
-        "database": database,
-        "kind": kind,
-        "name": name,
-        "schema": schema,
-        "role": role,
-        "privileges": list(privileges),
-        "state": state,
-    }
-
-
-@pytest.mark.parametrize(
-    ("entries", "expected"),
-    [
-        ([grant("database", "readers", "CONNECT")], []),
-        ([grant("database", "readers", "CREATE", "connect")], ["GRANT CREATE ON DATABASE shop TO readers"]),
-        ([grant("database", "readers", "TEMPORARY")], [
-            "GRANT TEMPORARY ON DATABASE shop TO readers", "REVOKE CONNECT ON DATABASE shop FROM readers",
-        ]),
-        ([grant("schema", "readers", name="shop", state="absent")], ["REVOKE USAGE ON SCHEMA shop FROM readers"]),
-        ([grant("schema", "PUBLIC", "ALL", name="shop")], ["GRANT CREATE, USAGE ON SCHEMA shop TO PUBLIC"]),
-        ([grant("table", "readers", "SELECT", schema="shop")], ["GRANT SELECT ON TABLE shop.orders TO readers"]),
-        ([grant("table", "shop", "ALL", schema="shop")], []),
-        ([grant("table", "ana", "SELECT", "INSERT", schema="shop")], [
-            "GRANT INSERT, SELECT ON TABLE shop.orders TO ana"]),
-        ([grant("table", "ana", "SELECT", schema="shop"),
-          grant("table", "ana", "DELETE", schema="shop", name="orders")], ["GRANT DELETE ON TABLE shop.orders TO ana"]),
-        ([grant("sequence", "ana", "USAGE", schema="shop")], ["GRANT USAGE ON SEQUENCE shop.seq TO ana"]),
-        ([grant("table", "ana", "SELECT", schema="nowhere")], []),
-        ([grant("table", "ana", "SELECT", schema="shop", name="nosuch")], ["GRANT SELECT ON TABLE shop.nosuch TO ana"]),
-        ([grant("function", "ana", "EXECUTE", schema="pooler", name="get_auth(text)", database="postgres")], [
-            "GRANT EXECUTE ON FUNCTION pooler.get_auth(text) TO ana"]),
-    ],
-)  # fmt: skip
-def test_an_entry_owns_all_privileges_of_its_role_on_its_target(entries, expected):
-    assert [line.split("] ")[1].removesuffix(";") for line in sql(only(grants=entries))] == expected
-
-
-def default(kind, role, *privileges, owner="shop", schema=None):
-    return {
-        "database": "shop",
-        "kind": kind,
-        "owner": owner,
-        "schema": schema,
-        "role": role,
-        "privileges": list(privileges),
-    }
-
-
-@pytest.mark.parametrize(
-    ("entry", "expected"),
-    [
-        (default("table", "readers", "SELECT", schema="shop"), []),
-        (default("function", "public"), []),
-        (default("function", "public", owner="ana"), ["FOR ROLE ana REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"]),
-        (default("function", "public", owner="ana", schema="shop"), []),
-        (default("type", "public", "ALL", owner="ana"), []),
-        (default("table", "readers", "INSERT", schema="shop"), [
-            "FOR ROLE shop IN SCHEMA shop GRANT INSERT ON TABLES TO readers",
-            "FOR ROLE shop IN SCHEMA shop REVOKE SELECT ON TABLES FROM readers"]),
-    ],
-)  # fmt: skip
-def test_default_privileges(entry, expected):
-    lines = sql(only(default_privileges=[entry]))
-    assert [line.removeprefix("[shop] ALTER DEFAULT PRIVILEGES ").removesuffix(";") for line in lines] == expected
-
-
 def test_what_is_absent_is_dropped_from_the_inside_out():
     gone = only(
         roles=[{"name": "readers", "state": "absent"}, {"name": "nobody", "state": "absent"}],
@@ -253,29 +180,3 @@ def test_postgresqls_databases_are_never_dropped(name):
     data = replace(only(), gone=frozenset({("database", "", name)}))
     with pytest.raises(DataError, match="never dropped"):
         plan(data, actual())
-
-
-TWICE = [{"name": "x", "state": "present"}, {"name": "x", "state": "absent"}]
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"roles": TWICE}, "role x is there twice"),
-        ({"databases": TWICE}, "database x is there twice"),
-        ({"schemas": [{"database": "shop", **entry} for entry in TWICE]}, "schema of shop x is there twice"),
-        ({"extensions": [{"database": "shop", **entry} for entry in TWICE]}, "extension of shop x is there twice"),
-        ({"functions": [LOOKUP, LOOKUP]}, r"function of postgres pooler.get_auth\(text\) is there twice"),
-        ({"functions": [{**LOOKUP, "body": None}]}, "function pooler.get_auth: body is missing"),
-        ({"roles": [{"name": "x", "password_secret": "y"}]}, "role x: passwords has no y"),
-        ({"roles": [SHOP], "passwords": {"shop": "пароль"}}, "role shop: a password must be printable ASCII"),
-        ({"grants": [grant("table", "x", "SELECT", name="t")]}, "table t of shop to x: schema is missing"),
-        ({"grants": [grant("schema", "x", "USAGE")]}, "grant on a schema of shop to x: name is missing"),
-        ({"grants": [grant("schema", "x", "SELECT", name="s")]}, "no such privilege: SELECT"),
-        ({"grants": [grant("database", "x"), grant("database", "x")]}, "database shop of shop to x is there twice"),
-        ({"databases": [{"name": "shop", "state": "absent"}]}, "shop is absent, but the data wants something in it"),
-    ],
-)
-def test_contradictions_are_refused(changes, reason):
-    with pytest.raises(DataError, match=reason):
-        wanted(**changes)
