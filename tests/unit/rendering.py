@@ -23,12 +23,21 @@ TOPOLOGY = {
 
 def render(role: str, template: str, **variables: Any) -> str:
     """The text of a template of a role; `variables` win over defaults."""
+    return _templar(role, variables).template(trust_as_template((ROLES / role / "templates" / template).read_text()))
+
+
+def value(role: str, name: str, **variables: Any) -> Any:
+    """A variable of a role; `variables` win over defaults."""
+    return _templar(role, variables).template(trust_as_template("{{ " + name + " }}"))
+
+
+def _templar(role: str, variables: dict[str, Any]) -> Templar:
     known: dict[str, Any] = dict(TOPOLOGY)
     for part in ("defaults", "vars"):
-        for name, value in yaml.safe_load((ROLES / role / part / "main.yml").read_text()).items():
-            known[name] = trusted(value)
-    text = (ROLES / role / "templates" / template).read_text()
-    return Templar(loader=DataLoader(), variables={**known, **variables}).template(trust_as_template(text))
+        main = ROLES / role / part / "main.yml"
+        for file in [main] if main.is_file() else sorted(main.with_suffix("").glob("*.yml")):
+            known.update(trusted(yaml.safe_load(file.read_text())))
+    return Templar(loader=DataLoader(), variables={**known, **variables})
 
 
 def trusted(value: Any) -> Any:
