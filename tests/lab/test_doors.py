@@ -52,9 +52,9 @@ def test_postgresql_members_refuse_plain_text(lab, conninfo):
 
 def test_consul_denies_the_anonymous(lab):
     host = next(iter(lab.services["consul"]["members"]))
-    assert lab.consul_put(host, "lab/door", "open") is True
+    assert lab.consul_put(host, "rsp/smoke/door", "open") is True
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        get(f"{lab.consul_url(host)}/v1/kv/lab/door", lab)
+        get(f"{lab.consul_url(host)}/v1/kv/rsp/smoke/door", lab)
     with pytest.raises(urllib.error.HTTPError, match="403"):
         get(f"{lab.consul_url(host)}/v1/acl/policies", lab)
 

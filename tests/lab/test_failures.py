@@ -51,7 +51,7 @@ def test_a_zone_is_off(lab, conninfo):
     try:
         wait_until("writes are back", lambda: resumed(writer, time.monotonic() - 6), 60)
         other = next(name for name in lab.services["consul"]["members"] if name != host)
-        assert lab.consul_put(other, "lab/zone-off", "written") is True
+        assert lab.consul_put(other, "rsp/smoke/zone-off", "written") is True
     finally:
         run("docker", "unpause", lab.container(host))
     wait_until("the cluster is whole again", lab.whole)

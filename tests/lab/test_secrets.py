@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import open_store
 from lab import run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -16,10 +15,9 @@ STATE = ROOT / ".lab"
 @pytest.fixture(scope="module")
 def needles():
     """Every value of the store; of keys and certificates the first line of the body that is secret."""
-    store = open_store({"backend": "file", "path": str(STATE / "secrets.yml"), "key_file": str(STATE / "secrets.key")})
+    text = run(".venv/bin/ansible-vault", "view", f"--vault-id=rsp@{STATE / 'secrets.key'}", str(STATE / "secrets.yml"))
     found = {}
-    for name in store.names():
-        value = store.get(name)
+    for name, value in yaml.safe_load(text).items():
         if not name.endswith("cert"):
             found[name] = value.splitlines()[1] if value.startswith("-----BEGIN") else value
     assert len(found) > 10
