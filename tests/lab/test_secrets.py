@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 from lab import run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
