@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Result of the task: the report, and on success how much was looked at."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, args = ActionBase.validate_argument_spec(self, argument_spec=ARGUMENTS)
+        _validated, args = ActionBase.validate_argument_spec(self, argument_spec=ARGUMENTS)
         try:
             inventory = self._inventory(task_vars or {}, args)
         except (ContractError, CatalogueError) as err:

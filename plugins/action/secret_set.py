@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Compare with the store and keep what is new."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(SPEC)
+        _validated, arguments = self.validate_argument_spec(SPEC)
         templar: Any = self._templar
         try:
             store = open_store(templar.template((task_vars or {}).get("platform_secrets")))

@@ -20,7 +20,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.consul_objects import
     node_token,
     plan,
 )
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.services.consul import consul_client
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 

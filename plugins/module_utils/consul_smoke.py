@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.rsp.platform.plugins.module_utils.http import JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 TYPE_A, CLASS_IN, RECURSION_DESIRED = 1, 1, 0x0100
@@ -68,16 +68,16 @@ def ask_dns(name: str, send: Callable[[bytes], bytes]) -> list[str]:
 def parse_addresses(message: bytes, query_id: int, name: str) -> list[str]:
     """The A records of an answer. Anything else than a good answer to this question raises DriverError."""
     try:
-        got_id, flags, questions, answers, _, _ = HEADER.unpack_from(message)
+        got_id, flags, questions, answers, _authorities, _additional = HEADER.unpack_from(message)
         if got_id != query_id or flags & RCODE or not answers:
             raise DriverError(f"DNS has no address for {name} (code {flags & RCODE})")
         at = HEADER.size
-        for _ in range(questions):
+        for _question in range(questions):
             at = _after_name(message, at) + 4
         found = []
-        for _ in range(answers):
+        for _answer in range(answers):
             at = _after_name(message, at)
-            kind, _, _, length = RECORD.unpack_from(message, at)
+            kind, _class, _ttl, length = RECORD.unpack_from(message, at)
             at += RECORD.size
             if kind == TYPE_A:
                 found.append(socket.inet_ntoa(message[at : at + length]))

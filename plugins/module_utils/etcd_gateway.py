@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.etcd_auth import ROOT, Actual, Permission, Step, Wanted
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 AUTH_OFF = "etcdserver: authentication is not enabled"

@@ -61,14 +61,16 @@ def packages(run: Run, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]
         return [], {}
     names = [entry.partition("=")[0] for entry in wanted]
     # A return code of 1 says no more than that some are not installed.
-    _, out, err = run(["dpkg-query", "--show", "--showformat", "${Package}\t${Version}\t${db:Status-Status}\n", *names])
+    _code, out, err = run(
+        ["dpkg-query", "--show", "--showformat", "${Package}\t${Version}\t${db:Status-Status}\n", *names]
+    )
     if not out and "no packages found" not in err:
         raise HostError(f"dpkg-query: {err.strip()}")
     rows = (line.split("\t") for line in out.splitlines())
     versions = {name: version for name, version, status in rows if status == "installed"}
     missing = []
     for entry in wanted:
-        name, _, version = entry.partition("=")
+        name, _equals, version = entry.partition("=")
         if name not in versions or (version and not fnmatchcase(versions[name], version)):
             missing.append(entry)
     return missing, versions
@@ -110,7 +112,7 @@ def _groups(roots: Roots, controller: str) -> list[Path]:
     found: list[Path] = []
     with suppress(OSError):
         for line in (roots.proc / "1" / "cgroup").read_text(encoding="utf-8").splitlines():
-            _, controllers, path = line.split(":", 2)
+            _hierarchy, controllers, path = line.split(":", 2)
             if controllers and controller not in controllers.split(","):
                 continue
             hierarchy = roots.cgroup / controllers if controllers else roots.cgroup
@@ -172,7 +174,7 @@ def unreachable(peers: Sequence[str]) -> list[tuple[str, str]]:
     found = []
     for peer in peers:
         try:
-            family, kind, _, _, address = socket.getaddrinfo(peer, 9, type=socket.SOCK_DGRAM)[0]
+            family, kind, _protocol, _name, address = socket.getaddrinfo(peer, 9, type=socket.SOCK_DGRAM)[0]
             with socket.socket(family, kind) as probe:
                 probe.connect(address)
         except OSError as err:

@@ -51,7 +51,7 @@ def parse_routes(table: str) -> list[tuple[str, IPv4Network]]:
     """Interface and destination of each route in the text of /proc/net/route."""
     routes = []
     for line in table.splitlines()[1:]:
-        interface, destination, *_, mask = line.split()[:8]
+        interface, destination, *_other, mask = line.split()[:8]
         routes.append((interface, IPv4Network((_address(destination), _address(mask)))))
     return routes
 
@@ -77,7 +77,7 @@ def used_networks(
     """What a new lab must keep away from: all networks and routes but its own and the default one."""
     mine = networks.get(own, [])
     others = [subnet for name, subnets in networks.items() if name != own for subnet in subnets]
-    return others + [route for _, route in routes if route.prefixlen > 0 and route not in mine]
+    return others + [route for _interface, route in routes if route.prefixlen > 0 and route not in mine]
 
 
 def _address(little_endian: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.http import HttpError, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import HttpError, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.services.postgresql import LEADER_ROLES
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 

@@ -166,7 +166,7 @@ def _journal(names: Sequence[str], run: Run) -> list[str]:
     if not names:
         return []
     chosen = [word for name in names for word in ("--unit", name)]
-    _, out, _ = run(["journalctl", "--no-pager", "--output", "cat", "--lines", str(JOURNAL_LINES), *chosen])
+    _code, out, _err = run(["journalctl", "--no-pager", "--output", "cat", "--lines", str(JOURNAL_LINES), *chosen])
     return out.splitlines()[-JOURNAL_LINES:]
 
 

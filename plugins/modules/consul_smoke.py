@@ -75,7 +75,7 @@ checked:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.consul_smoke import smoke
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection
 from ansible_collections.rsp.platform.plugins.module_utils.services.consul import consul_client
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 

@@ -162,7 +162,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.etcd_auth import Actual, DataError, parse_wanted, plan, view
 from ansible_collections.rsp.platform.plugins.module_utils.etcd_gateway import AuthGateway
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}

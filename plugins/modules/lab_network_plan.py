@@ -83,9 +83,9 @@ from ansible_collections.rsp.platform.plugins.module_utils.lab_network import (
 
 def docker_networks(module: AnsibleModule) -> str:
     """The JSON that describes all of Docker's networks."""
-    _, names, _ = module.run_command(["docker", "network", "ls", "--quiet"], check_rc=True)
+    _code, names, _err = module.run_command(["docker", "network", "ls", "--quiet"], check_rc=True)
     # A network that another lab removes between the two calls is reported on stderr and left out of the list.
-    _, described, _ = module.run_command(["docker", "network", "inspect", *names.split()])
+    _code, described, _err = module.run_command(["docker", "network", "inspect", *names.split()])
     return str(described)
 
 

@@ -85,7 +85,7 @@ pending_restart:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.patroni_config import PatroniApi, applied, plan
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import connection_options
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError

@@ -40,7 +40,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.unit_times import ARG
 def main() -> None:
     """Ask systemd once."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    _, out, _ = module.run_command(ARGV, check_rc=True)
+    _code, out, _err = module.run_command(ARGV, check_rc=True)
     units = started(out)
     if not units:
         module.fail_json(msg="systemd lists no active service: nothing can be proved about restarts")

@@ -14,7 +14,7 @@ from typing import Protocol
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 ALPHABET = string.ascii_letters + string.digits
 KINDS: dict[str, Callable[[int], str]] = {
-    "password": lambda length: "".join(secrets.choice(ALPHABET) for _ in range(length)),
+    "password": lambda length: "".join(secrets.choice(ALPHABET) for _position in range(length)),
     "hex": lambda length: secrets.token_hex(length)[:length],
     "uuid": lambda _: str(uuid.uuid4()),
     "base64": lambda length: base64.b64encode(secrets.token_bytes(length)).decode(),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.gates import settled
-from ansible_collections.rsp.platform.plugins.module_utils.http import Answer, Connection, HttpError
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Answer, Connection, HttpError
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
 from ansible_collections.rsp.platform.plugins.module_utils.services.consul import (
     ConsulDriver,

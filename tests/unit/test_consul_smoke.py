@@ -17,7 +17,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.consul_smoke import (
     udp,
     write_and_read,
 )
-from ansible_collections.rsp.platform.plugins.module_utils.http import Answer
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Answer
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 NAME = "consul.service.consul"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.gates import settled
-from ansible_collections.rsp.platform.plugins.module_utils.http import Answer, Connection
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Answer, Connection
 from ansible_collections.rsp.platform.plugins.module_utils.services import open_driver
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
 from ansible_collections.rsp.platform.plugins.module_utils.services.etcd import (

@@ -18,7 +18,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.etcd_auth import (
     view,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.etcd_gateway import AuthGateway, parse_permissions
-from ansible_collections.rsp.platform.plugins.module_utils.http import Answer, Connection, HttpError
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Answer, Connection, HttpError
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 from ansible_collections.rsp.platform.plugins.modules import etcd_objects
 

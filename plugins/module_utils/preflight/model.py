@@ -133,7 +133,7 @@ class Inventory:
 
     def first(self, variable: str) -> Any:
         """The value on the first host that has one: for variables that are the same everywhere. None when unset."""
-        return next((value for _, value in self.each(variable)), None)
+        return next((value for _host, value in self.each(variable)), None)
 
     def members(self, contract: Contract) -> tuple[dict[str, Any], ...]:
         """The service's members; empty when there are none or when the list is malformed."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import Driver, KnownMember, known_members
 from ansible_collections.rsp.platform.plugins.module_utils.services.consul import ConsulDriver
 from ansible_collections.rsp.platform.plugins.module_utils.services.etcd import EtcdDriver

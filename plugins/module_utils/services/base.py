@@ -24,7 +24,6 @@ class Driver(Protocol):
 
     def state(self) -> ServiceState:
         """The service at this moment. Raises DriverError when it could not be asked or understood."""
-        ...
 
 
 def known_members(entries: Sequence[Mapping[str, Any]]) -> tuple[KnownMember, ...]:

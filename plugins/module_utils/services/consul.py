@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError, Member, ServiceState
 
@@ -111,7 +111,7 @@ def _member(
         voter=bool(raft and raft["Voter"]),
         healthy=healthy,
         lag=max(0, head - judged["LastIndex"]) if judged and head is not None else None,
-        version=str(node["Tags"].get("build", "")).split(":")[0] or None,
+        version=str(node["Tags"].get("build", "")).split(":", maxsplit=1)[0] or None,
     )
 
 

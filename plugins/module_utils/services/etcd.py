@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError, Member, ServiceState
 
@@ -118,7 +118,7 @@ def _leader(seen: Collection[Seen]) -> tuple[str | None, tuple[str, ...]]:
     """The leader's id of the newest term that has one, and a problem when members name two in that term."""
     named = {(int(s.status["raftTerm"]), str(s.status.get("leader", NO_LEADER))) for s in seen}
     named = {(term, leader) for term, leader in named if leader != NO_LEADER}
-    term = max((term for term, _ in named), default=0)
+    term = max((term for term, _index in named), default=0)
     leaders = [leader for its_term, leader in named if its_term == term]
     if len(leaders) > 1:
         return None, (f"members of term {term} name {len(leaders)} leaders",)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError, Member, ServiceState
 

@@ -109,4 +109,4 @@ def _members(inventory: Inventory, role: str) -> Iterator[tuple[Host, Contract]]
 def _numbers(inventory: Inventory, host: Host, contract: Contract, *names: str) -> tuple[int, ...] | None:
     """The values as the role will see them; None when one is unknown or, as another rule tells, no integer."""
     values: list[Any] = [inventory.effective(host, contract, name) for name in names]
-    return tuple(values) if all(type(value) is int for value in values) else None
+    return tuple(values) if all(isinstance(value, int) and not isinstance(value, bool) for value in values) else None

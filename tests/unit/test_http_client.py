@@ -1,4 +1,4 @@
-"""module_utils/http: against a real TLS server on loopback, because TLS is what it is for."""
+"""module_utils/http_client: against a real TLS server on loopback, because TLS is what it is for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from ansible_collections.rsp.platform.plugins.module_utils.http import Connection, HttpError, JsonClient
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, HttpError, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
