@@ -231,12 +231,6 @@ CASES: dict[str, tuple[Callable[[Copy], Any], str, str, str]] = {
         "unknown variable of role etcd",
         "did you mean etcd_election_ms?",
     ),
-    "internal variable": (
-        var("__etcd_host", {}),
-        "__etcd_host",
-        "is internal to role etcd",
-        "remove it",
-    ),
     "number as a string": (
         var("etcd_client_port", "2379"),
         'etcd_client_port = "2379"',

@@ -37,7 +37,6 @@ def test_what_can_not_be_computed_is_told_once_for_each_cause():
         ("postgresql_max_conection", "unknown variable of role postgresql", "did you mean postgresql_max_connections?"),
         ("consul_xyz", "unknown variable of role consul", "remove it; roles/consul/README.md lists them all"),
         ("consul_servers", "was removed from role consul", "use consul_members"),
-        ("__consul_files", "is internal to role consul: the role computes it", "remove it"),
     ],
 )
 def test_names_of_role_variables(name, rule, fix):
@@ -145,3 +144,7 @@ def test_agents_of_other_hosts_have_ports_too():
 def test_a_port_that_can_not_be_computed_is_not_guessed():
     hosts = tuple(replace(host, broken={"postgresql_port": "x"}) for host in inventory(consul_http_port=5432).hosts)
     assert told(roles.separate_ports, replace(GOOD, hosts=hosts)) == []
+
+
+def test_results_of_an_earlier_play_are_no_variables_of_the_inventory():
+    assert told(roles.known_names, with_host(GOOD, "a1", {"__consul_files": {"changed": True}})) == []

@@ -26,18 +26,18 @@ def templates_resolve(inventory: Inventory) -> Iterator[Problem]:
 
 
 def known_names(inventory: Inventory) -> Iterator[Problem]:
-    """A variable that begins with a role's name is one of the role's variables."""
+    """A variable that begins with a role's name is one of the role's variables.
+
+    Names with leading underscores are results of an earlier play of the same run: they are the roles' own business.
+    """
     for host in inventory.hosts:
         for name in [*host.variables, *host.broken]:
-            contract = _owner(name.removeprefix("__"), inventory.contracts)
+            contract = _owner(name, inventory.contracts)
             if contract is None or name in contract.options:
                 continue
             if name in contract.removed:
                 rule = f"was removed from role {contract.role}"
                 yield Problem((host.name,), name, rule, f"use {contract.removed[name]}")
-            elif name.startswith("__"):
-                rule = f"is internal to role {contract.role}: the role computes it"
-                yield Problem((host.name,), name, rule, "remove it; public variables have no leading underscores")
             else:
                 prefix = f"{contract.role}_"  # compared without it: every name would be near to every other
                 near = nearest(name.removeprefix(prefix), [known.removeprefix(prefix) for known in contract.options])
