@@ -87,7 +87,8 @@ def postgresql_store_exists(inventory: Inventory) -> Iterator[Problem]:
         store = inventory.effective(host, contract, "postgresql_dcs")
         own = host.variables.get(f"postgresql_{store}_members")  # a store outside of this inventory
         known = inventory.contracts.get(str(store))
-        if known is not None and not own and not inventory.members(known):
+        told = known is not None and known.members_variable in host.broken  # its cause is a problem of its own
+        if known is not None and not told and not own and not inventory.members(known):
             rule = f"{known.members_variable} is empty: there would be no store for the leader lock"
             fix = f"give {store} members, or use another store"
             yield Problem((host.name,), "postgresql_dcs", rule, fix, shown(store))
