@@ -27,11 +27,12 @@ import ansible_test
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rsp-platform" / "test"
-BUILT = ROOT / ".cache" / "built"
+# Outside of the checkout: below it ansible-test would ask git for the files, and git ignores them.
+BUILT = CACHE / "built" / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
 SANITY_FAILED = re.compile(r"The (\d+) sanity test\(s\) listed below")
 CLOSING = re.compile(r"(\d+) (passed|failed|errors?)\b")
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "RSP_BUILT": str(BUILT)}
 COLLECTION = BUILT / "ansible_collections" / "rsp" / "platform"
 
 

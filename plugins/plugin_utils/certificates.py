@@ -197,7 +197,7 @@ def _described(certificate: x509.Certificate, service: str) -> Wanted:
 
 
 def _san(service: str, name: str) -> str:
-    kind, _, value = name.partition(":")
+    kind, _colon, value = name.partition(":")
     if kind == "DNS" and value:
         return name
     try:

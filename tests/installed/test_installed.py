@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ import ansible_runner
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BUILT = ROOT / ".cache" / "built"
+BUILT = Path(os.environ["RSP_BUILT"])  # tools/test.py builds it
 PLAYBOOKS = sorted(path.relative_to(ROOT / "playbooks").with_suffix("") for path in (ROOT / "playbooks").rglob("*.yml"))
 
 
@@ -66,5 +67,6 @@ def secrets(inventory: Path) -> dict[str, str]:
         ["ansible-playbook", "-i", str(inventory), "rsp.platform.preflight"],
         env=env, cwd=inventory.parent, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    words = (done.stdout + done.stderr).replace("'", " ").replace(",", " ").split()
-    return {word.strip('.:;"'): "x" * 32 for word in words if word.startswith("RSP_SECRET_")}
+    found = dict.fromkeys(re.findall(r"RSP_PRODUCTION_[A-Z0-9_]+", done.stdout + done.stderr), "x" * 32)
+    assert found, f"without secrets preflight must name them: {done.stdout}"
+    return found

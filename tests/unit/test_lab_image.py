@@ -189,7 +189,7 @@ def test_pruning_spares_the_image_and_what_is_young(cache):
 @pytest.mark.parametrize(
     ("mounts", "unmounted"),
     [
-        ("proc /c/b/root/proc proc rw\nsys /c/b/root/proc/sys sysfs rw\n", ["/c/b/root/proc/sys", "/c/b/root/proc"]),
+        ("proc /c/b/tree/proc proc rw\nsys /c/b/tree/proc/sys sysfs rw\n", ["/c/b/tree/proc/sys", "/c/b/tree/proc"]),
         ("proc /proc proc rw\nx /c/bother/proc proc rw\n", []),
     ],
 )

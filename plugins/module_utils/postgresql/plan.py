@@ -187,8 +187,8 @@ def assignment(setting: str, value: str) -> tuple[str, tuple[Part, ...]]:
 
 def _drop(gone: set[tuple[str, str, str]], actual: Actual) -> Iterator[Statement]:
     """Privileges first, then inner objects, databases, roles. Nothing cascades: what is in use fails the run."""
-    databases = {name for kind, _, name in gone if kind == "database"} & set(actual.databases)
-    roles = {name for kind, _, name in gone if kind == "role"} & set(actual.roles)
+    databases = {name for kind, _database, name in gone if kind == "database"} & set(actual.databases)
+    roles = {name for kind, _database, name in gone if kind == "role"} & set(actual.roles)
     for role in sorted(roles):
         for database in sorted(set(actual.inside) - databases):
             yield from revoke_everything(database, role, actual.at(database))
