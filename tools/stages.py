@@ -70,7 +70,7 @@ class Journal:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             return {name: Record(**record) for name, record in content.items()}
-        except (FileNotFoundError, ValueError, TypeError):
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
             return {}
 
     def write(self, name: str, record: Record) -> None:

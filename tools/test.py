@@ -100,13 +100,6 @@ def lint() -> Count:
         (BIN / "yamllint", "--strict", "."),
         (BIN / "ansible-lint", "--strict", "--offline"),
         (BIN / "python", "tools/docs.py", "--check"),
-        (
-            BIN / "antsibull-docs",
-            "lint-collection-docs",
-            "--plugin-docs",
-            "--skip-rstcheck",
-            str(ROOT / "collections/ansible_collections/rsp/platform"),
-        ),
     )
 
 
