@@ -45,7 +45,7 @@ def test_a_torn_record_is_no_record(journal, content):
 @pytest.mark.parametrize(
     ("code", "state", "shown"), [("print('hello')", "done", "hello\n"), ("raise SystemExit(3)", "failed", "")]
 )
-def test_a_stage_ends_with_its_record_and_log(journal, tmp_path, capsys, *, code, state, shown):
+def test_a_stage_ends_with_its_record_and_log(journal, tmp_path, code, state, shown):
     assert run(python(code), journal, tmp_path) is (state == "done")
     record = journal.read()["mirror"]
     assert record.state == state
