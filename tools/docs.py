@@ -69,7 +69,10 @@ def role_page(role: Path) -> str:
 
 
 def documentation(path: Path) -> dict[str, Any] | None:
-    """The DOCUMENTATION of a plugin file, None when it has none."""
+    """The DOCUMENTATION of a plugin file or of the YAML beside one, None when it has none."""
+    if path.suffix == ".yml":
+        beside: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["DOCUMENTATION"]
+        return beside
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "DOCUMENTATION":
             loaded: dict[str, Any] = yaml.safe_load(ast.literal_eval(node.value))
@@ -82,7 +85,8 @@ def plugins_page() -> str:
     parts = [HEAD, "# Plugins of rsp.platform\n"]
     for kind, title in KINDS.items():
         parts.append(f"## {title}\n")
-        for path in sorted((ROOT / "plugins" / kind).glob("*.py")):
+        folder = ROOT / "plugins" / kind
+        for path in sorted([*folder.glob("*.py"), *folder.glob("*.yml")]):
             if (doc := documentation(path)) is not None:
                 parts += [f"### `rsp.platform.{path.stem}`\n", f"{sentence(doc['short_description'])}.\n"]
                 parts += [sentence(doc.get("description")) + "\n", table(doc.get("options", {}))]

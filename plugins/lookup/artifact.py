@@ -31,7 +31,7 @@ options:
   mirror_url:
     description:
       - Base URL of the mirror. The shared variable C(platform_mirror_url) by default.
-      - An empty one leaves RV(_raw.url) empty too.
+      - An empty one leaves RV(_raw[].url) empty too.
     type: str
   sources:
     description: Whether to return where a mirror gets the file from, as M(rsp.platform.mirror_fetch) needs it.
