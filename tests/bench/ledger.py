@@ -30,6 +30,11 @@ class Ledger:
         gaps = [later - max(earlier, 0) for earlier, later in pairwise(edges) if later > since]
         return max(gaps)
 
+    def gaps(self, since: float, least_s: float) -> list[float]:
+        """Seconds of each time of at least `least_s` without an acknowledgement after `since`, in order."""
+        times = sorted(moment for moment in self.acked.values() if moment >= since)
+        return [round(later - earlier, 2) for earlier, later in pairwise(times) if later - earlier >= least_s]
+
 
 class Writer(threading.Thread):
     """Inserts one row after the other until stopped; reconnects at once when the connection breaks."""

@@ -25,6 +25,9 @@ class Driver(Protocol):
     def state(self) -> ServiceState:
         """The service at this moment. Raises DriverError when it could not be asked or understood."""
 
+    def transfer(self, state: ServiceState, to: str) -> None:
+        """Command the leader of `state` to hand over to member `to`. Raises DriverError when it is refused."""
+
 
 def known_members(entries: Sequence[Mapping[str, Any]]) -> tuple[KnownMember, ...]:
     """The `members` option of a module as KnownMember."""

@@ -50,6 +50,20 @@ class ConsulDriver:
             problems=problems,
         )
 
+    def transfer(self, state: ServiceState, to: str) -> None:
+        """Raft's own transfer of leadership. Needs operator:write.
+
+        Raises:
+            DriverError: Raft does not know the member, or Consul refuses.
+        """
+        member = state.member(to)
+        servers = self._client.get("/v1/operator/raft/configuration")["Servers"]
+        address = member.address if member else ""
+        ids = [server["ID"] for server in servers if _host(server["Address"]) == address]
+        if len(ids) != 1:
+            raise DriverError(f"Raft knows {len(ids)} servers at {address or to}, one is needed")
+        self._client.call("POST", f"/v1/operator/raft/transfer-leader?id={ids[0]}")
+
     def _health(self) -> tuple[Mapping[str, Any], tuple[str, ...]]:
         """Autopilot's view. It answers 429 while a server is unhealthy; without a leader 500, or nothing in time."""
         try:
@@ -104,20 +118,28 @@ def _member(
     healthy: bool | None = alive
     if raft is not None:  # a server: autopilot judges, gossip alone proves nothing
         healthy = bool(judged["Healthy"]) if judged else None
+    voter = bool(raft and raft["Voter"])
     return Member(
         name=node["Name"],
         address=node["Addr"],
         role=_role(raft),
-        voter=bool(raft and raft["Voter"]),
+        voter=voter,
         healthy=healthy,
         lag=max(0, head - judged["LastIndex"]) if judged and head is not None else None,
         version=str(node["Tags"].get("build", "")).split(":", maxsplit=1)[0] or None,
+        in_sync=healthy if voter else False,  # Raft elects nobody who lacks an acknowledged write
     )
 
 
 def _lost_server(raft: Mapping[str, Any]) -> Member:
-    address = str(raft["Address"]).rsplit(":", 1)[0].strip("[]")
-    return Member(name=raft["Node"], address=address, role=_role(raft), voter=bool(raft["Voter"]))
+    voter = bool(raft["Voter"])
+    in_sync = None if voter else False
+    return Member(raft["Node"], _host(raft["Address"]), _role(raft), voter=voter, in_sync=in_sync)
+
+
+def _host(address: str) -> str:
+    """The host of host:port."""
+    return address.rsplit(":", 1)[0].strip("[]")
 
 
 def _role(raft: Mapping[str, Any] | None) -> str:

@@ -33,12 +33,12 @@ class Answers:
     Attributes:
         listed: member/list of the member that was asked first, also without a quorum.
         seen: by member id, of the members that could be asked.
-        unreachable: why the others could not, one sentence each.
+        unreachable: by member id, why the others could not, one sentence each.
     """
 
     listed: Mapping[str, Any]
     seen: dict[str, Seen] = field(default_factory=dict)
-    unreachable: list[str] = field(default_factory=list)
+    unreachable: dict[str, str] = field(default_factory=dict)
 
 
 class EtcdDriver:
@@ -75,10 +75,33 @@ class EtcdDriver:
             try:
                 answers.seen[entry["ID"]] = self._ask(entry["clientURLs"][0])
             except (KeyError, IndexError):
-                answers.unreachable.append(f"member {entry.get('ID')} has not published where it listens")
+                answers.unreachable[entry.get("ID", "")] = (
+                    f"member {entry.get('ID')} has not published where it listens"
+                )
             except DriverError as err:
-                answers.unreachable.append(str(err))
+                answers.unreachable[entry["ID"]] = str(err)
         return parse_state(answers, self._known, self._cluster, first.certificate_days())
+
+    def transfer(self, state: ServiceState, to: str) -> None:
+        """Raft's own transfer of leadership; only the leader takes the command.
+
+        Raises:
+            DriverError: a member is unknown or has not published where it listens, or etcd refuses.
+        """
+        first = self._connect(self._url)
+        try:
+            entries = {_name(entry, self._known): entry for entry in _entries(_post(first, "/v3/cluster/member/list"))}
+        finally:
+            first.close()
+        try:
+            target, leader_url = entries[to]["ID"], entries[state.leader or ""]["clientURLs"][0]
+        except (KeyError, IndexError) as err:
+            raise DriverError(f"etcd's members have no {err}: leadership cannot be handed to {to}") from err
+        leader = self._connect(leader_url)
+        try:
+            leader.call("POST", "/v3/maintenance/transfer-leadership", json={"targetID": target})
+        finally:
+            leader.close()
 
     def _ask(self, url: str) -> Seen:
         client = self._connect(url)
@@ -99,8 +122,15 @@ def parse_state(
         ids = {entry["ID"]: _name(entry, known) for entry in entries}
         leader, disagreement = _leader(seen.values())
         newest = max((int(s.status["raftIndex"]) for s in seen.values()), default=0)
-        members = [_member(e, ids[e["ID"]], seen.get(e["ID"]), leader=leader, newest=newest) for e in entries]
-        complaints = {_complaint(error, ids) for s in seen.values() for error in s.status.get("errors", ())}
+        complaints = {i: tuple(_complaint(e, ids) for e in s.status.get("errors", ())) for i, s in seen.items()}
+        own = {**{i: (why,) for i, why in answers.unreachable.items()}, **complaints}
+        members = [
+            replace(
+                _member(e, ids[e["ID"]], seen.get(e["ID"]), leader=leader, newest=newest),
+                problems=own.get(e["ID"], ()),
+            )
+            for e in entries
+        ]
     except (KeyError, IndexError, TypeError, ValueError) as err:
         raise DriverError(f"etcd's answer was not understood: {type(err).__name__} {err}") from err
     zones = {k.name: k.zone for k in known}
@@ -110,7 +140,7 @@ def parse_state(
         members=tuple(replace(m, zone=zones.get(m.name)) for m in sorted(members, key=lambda m: m.name)),
         leader=ids.get(leader) if leader else None,
         certificate_days=certificate_days,
-        problems=(*answers.unreachable, *disagreement, *sorted(complaints)),
+        problems=(*answers.unreachable.values(), *disagreement, *sorted(set().union(*complaints.values()))),
     )
 
 
@@ -128,12 +158,15 @@ def _leader(seen: Collection[Seen]) -> tuple[str | None, tuple[str, ...]]:
 def _member(entry: Mapping[str, Any], name: str, seen: Seen | None, *, leader: str | None, newest: int) -> Member:
     learner = bool(entry.get("isLearner", False))
     role = "leader" if entry["ID"] == leader else "learner" if learner else "follower"
-    member = Member(name=name, address=_address(entry), role=role, voter=not learner)
+    in_sync = False if learner else None
+    member = Member(name=name, address=_address(entry), role=role, voter=not learner, in_sync=in_sync)
     if seen is None:
         return member
+    healthy = seen.health.get("health") == "true" and not seen.status.get("errors")
     return replace(
         member,
-        healthy=seen.health.get("health") == "true" and not seen.status.get("errors"),
+        healthy=healthy,
+        in_sync=healthy and not learner,  # Raft elects nobody who lacks an acknowledged write
         lag=max(0, newest - int(seen.status["raftAppliedIndex"])),
         version=seen.status.get("version"),
     )

@@ -9,11 +9,14 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
-from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError, Member, ServiceState
+from ansible_collections.rsp.platform.plugins.module_utils.state import DRAINED, DriverError, Member, ServiceState
 
 MEMBER_TIMEOUT_S = 3.0
+SWITCHOVER_TIMEOUT_S = 60.0
 LEADER_ROLES = ("leader", "standby_leader")
 SYNC_ROLES = ("sync_standby", "quorum_standby")
+PRIORITY = {"nofailover": "failover_priority", "nosync": "sync_priority"}
+MAX_LAG_ON_FAILOVER = 1048576  # Patroni's own default
 # What a member's Patroni answers as the status of its own member: 503 when PostgreSQL does not run.
 STATUS_CODES = (200, 503)
 
@@ -26,13 +29,13 @@ class Answers:
         cluster: /cluster of the member that was asked first.
         config: its /config, the dynamic configuration.
         status: /patroni by member name, of the members that could be asked.
-        unreachable: why the others could not, one sentence each.
+        unreachable: by member name, why the others could not, one sentence each.
     """
 
     cluster: Mapping[str, Any]
     config: Mapping[str, Any]
     status: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    unreachable: list[str] = field(default_factory=list)
+    unreachable: dict[str, str] = field(default_factory=dict)
 
 
 class PostgresqlDriver:
@@ -44,9 +47,14 @@ class PostgresqlDriver:
         url: str,
         known: tuple[KnownMember, ...] = (),
         cluster: str = "postgresql",
+        switch: Callable[[str], JsonClient] | None = None,
     ) -> None:
-        """`connect` opens a client for the URL of a member's API; `url` is the member that is asked first."""
+        """`connect` opens a client for the URL of a member's API; `url` is the member that is asked first.
+
+        `switch` opens one that waits as long as a switchover takes.
+        """
         self._connect = connect
+        self._switch = switch or connect
         self._url = url
         self._known = known
         self._cluster = cluster
@@ -56,7 +64,11 @@ class PostgresqlDriver:
         """A driver that uses the TLS settings of `connection` for every member; nothing is contacted yet."""
         timeout = min(connection.timeout_s, MEMBER_TIMEOUT_S)  # a dead host must not use up the gate's patience
         return cls(
-            lambda url: JsonClient(replace(connection, url=url, timeout_s=timeout)), connection.url, known, cluster
+            lambda url: JsonClient(replace(connection, url=url, timeout_s=timeout)),
+            connection.url,
+            known,
+            cluster,
+            lambda url: JsonClient(replace(connection, url=url, timeout_s=SWITCHOVER_TIMEOUT_S)),
         )
 
     def state(self) -> ServiceState:
@@ -73,10 +85,24 @@ class PostgresqlDriver:
             try:
                 answers.status[entry["name"]] = self._ask(entry["api_url"])
             except KeyError:
-                answers.unreachable.append(f"{entry.get('name')} has not published where its API listens")
+                answers.unreachable[entry.get("name", "")] = (
+                    f"{entry.get('name')} has not published where its API listens"
+                )
             except DriverError as err:
-                answers.unreachable.append(str(err))
+                answers.unreachable[entry["name"]] = str(err)
         return parse_state(answers, self._known, self._cluster, first.certificate_days())
+
+    def transfer(self, state: ServiceState, to: str) -> None:
+        """Patroni's switchover. Needs the API's user; Patroni answers when it is over.
+
+        Raises:
+            DriverError: Patroni refuses; its words are in the message.
+        """
+        client = self._switch(self._url)
+        try:
+            client.call("POST", "/switchover", json={"leader": state.leader, "candidate": to})
+        finally:
+            client.close()
 
     def _ask(self, api_url: str) -> Mapping[str, Any]:
         client = self._connect(api_url.removesuffix("/patroni"))
@@ -95,9 +121,15 @@ def parse_state(
         entries = sorted(_members(answers.cluster), key=lambda entry: str(entry["name"]))
         leader = next((entry for entry in entries if entry["role"] in LEADER_ROLES), None)
         timeline = leader.get("timeline") if leader else None
+        seen = (_member(entry, answers.status.get(entry["name"]), timeline) for entry in entries)
         members = tuple(
-            replace(_member(entry, answers.status.get(entry["name"]), timeline), zone=zones.get(entry["name"]))
-            for entry in entries
+            replace(
+                member,
+                zone=zones.get(member.name),
+                in_sync=_in_sync(member, answers.config),
+                problems=tuple(why for name, why in answers.unreachable.items() if name == member.name),
+            )
+            for member in seen
         )
     except (KeyError, TypeError, ValueError) as err:
         raise DriverError(f"Patroni's answer was not understood: {type(err).__name__} {err}") from err
@@ -107,7 +139,9 @@ def parse_state(
         members=members,
         leader=str(leader["name"]) if leader else None,
         certificate_days=certificate_days,
-        problems=(*answers.unreachable, *_complaints(answers, members, cluster)),
+        problems=(*answers.unreachable.values(), *_complaints(answers, members, cluster)),
+        elects=False,
+        synchronous=bool(answers.config.get("synchronous_mode")),
     )
 
 
@@ -121,6 +155,7 @@ def _member(entry: Mapping[str, Any], status: Mapping[str, Any] | None, timeline
         role=role,
         lag=lag if isinstance(lag, int) else None,
         pending_restart=bool(entry.get("pending_restart", False)),
+        tags=_tags(entry.get("tags") or {}),
     )
     if status is None:
         return member
@@ -132,6 +167,27 @@ def _member(entry: Mapping[str, Any], status: Mapping[str, Any] | None, timeline
         healthy=entry.get("state") == state and status.get("state") == "running" and same_history,
         version=_version(status.get("server_version")),
     )
+
+
+def _in_sync(member: Member, config: Mapping[str, Any]) -> bool | None:
+    """Whether a member could lead at once and lose nothing; unknown when its health is.
+
+    Without synchronous mode no standby can promise that. A switchover by command loses nothing all the same: the
+    primary stops when its standbys have everything. So one counts that Patroni would let lead.
+    """
+    if member.healthy is not True or member.role in LEADER_ROLES:
+        return member.healthy
+    if "nofailover" in member.tags:
+        return False
+    if config.get("synchronous_mode"):
+        return member.role in SYNC_ROLES
+    return None if member.lag is None else member.lag <= int(config.get("maximum_lag_on_failover", MAX_LAG_ON_FAILOVER))
+
+
+def _tags(tags: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a member is kept from: by the tag itself, else by a priority of zero."""
+    priorities = {tag: tags.get(PRIORITY.get(tag, ""), 1) for tag in DRAINED}
+    return tuple(tag for tag in sorted(DRAINED) if (tags[tag] if tag in tags else int(priorities[tag]) <= 0))
 
 
 def _complaints(answers: Answers, members: Iterable[Member], cluster: str) -> Iterable[str]:
