@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+AGENT = "agent"  # role of a member that holds no data: its failure says something about its zone only
+DRAINED = frozenset({"nofailover", "noloadbalance", "nosync"})
+
 
 class DriverError(Exception):
     """The service could not be asked or understood. Carries keys for the module result; never green."""
@@ -29,6 +32,9 @@ class Member:
         lag: how far behind the leader: bytes (PostgreSQL) or log entries (Consul, etcd).
         version: version of the running server.
         pending_restart: a changed setting waits for a restart.
+        in_sync: whether it could lead at once and lose no acknowledged write.
+        tags: what it is kept from, in Patroni's words: nofailover, noloadbalance, nosync.
+        problems: those of the service's problems that are about this member alone; stopping it may be their repair.
     """
 
     name: str
@@ -40,6 +46,19 @@ class Member:
     lag: int | None = None
     version: str | None = None
     pending_restart: bool | None = None
+    in_sync: bool | None = None
+    tags: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def agent(self) -> bool:
+        """Whether it holds no data and has no vote."""
+        return self.role == AGENT and not self.voter
+
+    @property
+    def drained(self) -> bool:
+        """Whether it is kept from leading, from reads and from confirming writes."""
+        return frozenset(self.tags) >= DRAINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,8 @@ class ServiceState:
         leader: name of the leader, None when none is known.
         certificate_days: days until the served certificate expires, None when it could not be read.
         problems: what the driver could not learn, one sentence each.
+        elects: members vote among themselves. False: another service elects one of them, as with Patroni.
+        synchronous: a write is acknowledged when a second member has it. Said by services with elects=False.
     """
 
     service: str
@@ -61,6 +82,8 @@ class ServiceState:
     leader: str | None
     certificate_days: float | None = None
     problems: tuple[str, ...] = ()
+    elects: bool = True
+    synchronous: bool = False
 
     @property
     def voters(self) -> tuple[Member, ...]:
@@ -69,8 +92,15 @@ class ServiceState:
 
     @property
     def quorum(self) -> int:
-        """How many voters must be healthy for the service to accept writes."""
-        return len(self.voters) // 2 + 1
+        """How many voters must be healthy for the service to accept writes and keep its promise about them.
+
+        Members that vote need a majority. Members that another service elects need a leader, and one copy
+        besides it when writes are synchronous. A cluster of one never has that copy. How many standbys must confirm
+        (synchronous_node_count) doesn't count: Patroni lowers it by itself, down to one.
+        """
+        if self.elects:
+            return len(self.voters) // 2 + 1
+        return 2 if self.synchronous and len(self.voters) > 1 else 1
 
     def member(self, name: str) -> Member | None:
         """The member of that name, or None."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.rsp.platform.plugins.module_utils.gates import settled
+from ansible_collections.rsp.platform.plugins.module_utils.gates import may_lead, may_stop, settled
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Answer, Connection, HttpError
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
 from ansible_collections.rsp.platform.plugins.module_utils.services.consul import (
@@ -86,6 +86,8 @@ def test_a_healthy_cluster():
     assert leader
     assert leader.role == "leader"
     assert settled(state, EVERYBODY, 0).open
+    assert all(may_stop(state, name, expected=EVERYBODY, max_lag=0).open for name in EVERYBODY)
+    assert (state.elects, [m.agent for m in state.members]) == (True, [False, False, False, True, True])
 
 
 def test_a_dead_server_is_not_healthy_and_still_counts():
@@ -97,12 +99,20 @@ def test_a_dead_server_is_not_healthy_and_still_counts():
     assert (dead.healthy, dead.lag, dead.role) == (False, 6, "voter")
     verdict = settled(state, EVERYBODY, 100)
     assert verdict.reasons == ("c1 is not healthy",)
+    stops = {name: may_stop(state, name, expected=EVERYBODY, max_lag=100).reason for name in ("a1", "b1", "c1", "ops")}
+    closed = "c1 is not healthy; 1 healthy voter would be left, 2 are needed"
+    assert stops == {"a1": closed, "b1": closed, "c1": None, "ops": "c1 is not healthy"}
+    assert [m.in_sync for m in state.members] == [True, True, False, False, False]
+    assert may_lead(state, "a1", 100).open
+    assert may_lead(state, "c1", 100).reason == "c1 is not healthy"
 
 
 def test_without_quorum_nothing_is_known_to_be_well():
     state = seen(recorded("no_quorum"))
     assert state.leader is None
     assert [m.healthy for m in state.voters] == [None, None, None]
+    assert [m.in_sync for m in state.voters] == [None, None, None]
+    assert not any(may_stop(state, name, expected=EVERYBODY, max_lag=100).open for name in EVERYBODY)
     assert state.problems == ("autopilot does not judge the servers: No cluster leader",)
     verdict = settled(state, ("a1", "b1", "c1"), 0)
     assert not verdict.open

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.rsp.platform.plugins.module_utils.gates import settled
+from ansible_collections.rsp.platform.plugins.module_utils.gates import may_lead, may_stop, settled
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Answer, Connection
 from ansible_collections.rsp.platform.plugins.module_utils.services import open_driver
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
@@ -34,8 +34,8 @@ def recorded(name):
     """Answers of a recording, with `unreachable` for each member that did not answer."""
     data = json.loads((FIXTURES / f"{name}.json").read_text())
     answers = Answers(data["listed"], {i: Seen(s["health"], s["status"]) for i, s in data["seen"].items()})
-    silent = [m["name"] for m in data["listed"]["members"] if m["ID"] not in data["seen"]]
-    answers.unreachable.extend(f"{name} did not answer" for name in silent)
+    silent = {m["ID"]: m["name"] for m in data["listed"]["members"] if m["ID"] not in data["seen"]}
+    answers.unreachable.update({member: f"{name} did not answer" for member, name in silent.items()})
     return answers
 
 
@@ -62,6 +62,31 @@ def test_healthy_cluster():
     assert state.certificate_days == 89.5
     assert state.problems == ()
     assert settled(state, NAMES, max_lag=10).open
+    assert (state.elects, [m.in_sync for m in state.members]) == (True, [True, True, True])
+    assert all(may_stop(state, name, expected=NAMES, max_lag=10).open for name in NAMES)
+
+
+def test_a_silent_member_may_be_restarted_and_nobody_else():
+    state = state_of(recorded("member_down"))
+    assert state.member("g3").problems == ("g3 did not answer",)
+    assert may_stop(state, "g3", expected=NAMES, max_lag=10).reason is None
+    others = "g3 did not answer; g3 is of unknown health; 1 healthy voter would be left, 2 are needed"
+    assert may_stop(state, "g1", expected=NAMES, max_lag=10).reason == others
+    assert may_lead(state, "g1", 10).open
+    assert may_lead(state, "g3", 10).reason == "g3 did not answer; g3 is of unknown health"
+
+
+@pytest.mark.parametrize("scene", ["alarm", "no_quorum"])
+def test_what_all_members_suffer_from_stops_nobody(scene):
+    state = state_of(recorded(scene))
+    assert not any(may_stop(state, name, expected=NAMES, max_lag=10).open for name in NAMES)
+
+
+def test_a_members_own_complaint_is_its_own_problem():
+    state = state_of(changed("healthy", G3, errors=["etcdserver: no leader"]))
+    assert state.problems == state.member("g3").problems == ("etcdserver: no leader",)
+    assert may_stop(state, "g3", expected=NAMES, max_lag=10).open
+    assert not may_stop(state, "g1", expected=NAMES, max_lag=10).open
 
 
 @pytest.mark.parametrize(
@@ -118,6 +143,7 @@ def test_learner_is_no_voter():
     state = state_of(Answers(listed, answers.seen))
     assert [m.name for m in state.voters] == ["g1", "g2"]
     assert state.member("g3").role == "learner"
+    assert state.member("g3").in_sync is False
 
 
 @pytest.mark.parametrize(("known", "name"), [(KNOWN, "g3"), ((), G3)])

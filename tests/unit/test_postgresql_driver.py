@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.rsp.platform.plugins.module_utils.gates import settled
+from ansible_collections.rsp.platform.plugins.module_utils.gates import may_lead, may_stop, settled
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Answer, Connection
 from ansible_collections.rsp.platform.plugins.module_utils.services import open_driver
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import KnownMember
@@ -28,8 +28,8 @@ def recorded(name):
     return json.loads((FIXTURES / f"{name}.json").read_text())
 
 
-def parsed(data, known=MEMBERS, cluster=SCOPE, unreachable=()):
-    return parse_state(Answers(**data, unreachable=list(unreachable)), known, cluster, 80.0)
+def parsed(data, known=MEMBERS, cluster=SCOPE, unreachable=None):
+    return parse_state(Answers(**data, unreachable=unreachable or {}), known, cluster, 80.0)
 
 
 def changed(change):
@@ -59,6 +59,92 @@ def test_a_settled_cluster_is_seen_as_it_is():
     assert reason(state) is None
 
 
+def stops(state):
+    return {name: may_stop(state, name, expected=EXPECTED, max_lag=1000).reason for name in EXPECTED}
+
+
+def test_in_a_settled_cluster_anybody_may_stop_and_the_standby_in_sync_may_lead():
+    state = parsed(recorded("settled"))
+    assert (state.elects, state.synchronous, state.quorum) == (False, True, 2)
+    assert [m.in_sync for m in state.members] == [True, True, False]
+    assert stops(state) == {"a1": None, "b1": None, "c1": None}
+    assert [may_lead(state, name, 0).reason for name in EXPECTED] == [None, None, "c1 is not in sync"]
+
+
+def test_a_stopped_replica_may_be_restarted_and_nobody_else():
+    why = "GET https://10.87.2.11:8008/patroni: Connection refused"
+    state = parsed(recorded("replica_stopped"), unreachable={"c1": why})
+    assert state.member("c1").problems == (why,)
+    found = stops(state)
+    assert found["c1"] is None
+    others = f"{why}; c1 is of unknown health; 1 healthy copy that may lead would be left, 2 are needed"
+    assert (found["a1"], found["b1"]) == (others, others)
+
+
+def test_nobody_stops_while_failover_is_paused():
+    paused = "automatic failover is paused"
+    assert stops(parsed(recorded("paused"))) == {"a1": paused, "b1": paused, "c1": paused}
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ({}, ()),
+        (None, ()),
+        ({"nofailover": True, "noloadbalance": True, "nosync": True}, ("nofailover", "noloadbalance", "nosync")),
+        ({"nosync": True, "clonefrom": True, "rack": "b"}, ("nosync",)),
+        ({"nofailover": False, "failover_priority": 0}, ()),
+        ({"failover_priority": 0, "sync_priority": 0}, ("nofailover", "nosync")),
+        ({"failover_priority": 2, "sync_priority": 1}, ()),
+    ],
+)
+def test_what_a_member_is_kept_from(tags, found):
+    state = changed(lambda data: entry(data, "c1").update(tags=tags))
+    assert state.member("c1").tags == found
+    assert state.member("c1").drained is (len(found) == 3)
+    assert state.member("a1").tags == ()
+
+
+def test_a_priority_that_is_no_number_is_not_understood():
+    with pytest.raises(DriverError, match="was not understood"):
+        changed(lambda data: entry(data, "c1").update(tags={"failover_priority": "high"}))
+
+
+def in_quorum(data):
+    entry(data, "a1")["role"] = entry(data, "c1")["role"] = "quorum_standby"
+
+
+def kept_from_leading(data):
+    entry(data, "a1")["tags"] = {"nofailover": True}
+
+
+def asynchronous(**of_c1):
+    def change(data):
+        not_asked_to_be_synchronous(data)
+        entry(data, "c1").update(of_c1)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "in_sync"),
+    [
+        (in_quorum, [True, True, True]),
+        (kept_from_leading, [False, True, False]),
+        (lambda data: data["status"].pop("a1"), [None, True, False]),
+        (lambda data: data["status"].pop("b1"), [True, None, False]),
+        (lambda data: entry(data, "a1").update(state="stopped"), [False, True, False]),
+        (asynchronous(), [True, True, True]),
+        (asynchronous(lag=1048576), [True, True, True]),
+        (asynchronous(lag=1048577), [True, True, False]),
+        (asynchronous(lag="unknown"), [True, True, None]),
+        (asynchronous(tags={"nofailover": True}), [True, True, False]),
+    ],
+)
+def test_who_could_lead_and_lose_nothing(change, in_sync):
+    assert [m.in_sync for m in changed(change).members] == in_sync
+
+
 def test_a_pending_restart_is_seen_and_leaves_the_gate_open():
     state = parsed(recorded("pending_restart"))
     assert [member.pending_restart for member in state.members] == [True, True, True]
@@ -71,7 +157,7 @@ def test_paused_failover_closes_the_gate():
 
 def test_a_stopped_replica_closes_the_gate():
     data = recorded("replica_stopped")
-    state = parsed(data, unreachable=["GET https://10.87.2.11:8008/patroni: Connection refused"])
+    state = parsed(data, unreachable={"c1": "GET https://10.87.2.11:8008/patroni: Connection refused"})
     assert state.member("c1").healthy is None
     assert reason(state) == "GET https://10.87.2.11:8008/patroni: Connection refused; c1 is of unknown health"
 
