@@ -18,11 +18,26 @@ options:
   question:
     description:
       - V(settled) asks whether every expected member is there and healthy, a leader is known and nobody lags.
+      - V(may_stop) asks whether O(member) may be stopped. A quorum and a copy in sync must be left, and every other
+        member that holds data must be well. Agents of other zones must be well, too. What is wrong with O(member)
+        itself is no reason, since a restart may be its repair.
+      - V(may_lead) asks whether O(member) may take leadership by command and lose no acknowledged write.
     type: str
-    choices: [settled]
+    choices: [settled, may_stop, may_lead]
     required: true
+  member:
+    description: Name of the member that O(question=may_stop) or O(question=may_lead) is about.
+    type: str
+  holder:
+    description:
+      - Who holds the maintenance lock of the service, for O(question=may_stop).
+      - The gate stays closed while that is somebody else than O(owner). Nobody holds it when left out or empty.
+    type: str
+  owner:
+    description: Who asks, in the words of O(holder), for O(question=may_stop).
+    type: str
   expected:
-    description: Names of the members that must be there; those of O(members) by default.
+    description: Names of the members that must be there; those of O(members) by default. V(may_lead) expects none.
     type: list
     elements: str
   max_lag:
@@ -57,6 +72,20 @@ EXAMPLES = r"""
       token: "{{ lookup('rsp.platform.secret', 'consul/monitor') }}"
     members: "{{ consul_members }}"
     max_lag: 100
+
+- name: May this member stop now? Another one is asked, this one may be down
+  rsp.platform.service_gate:
+    service: etcd
+    question: may_stop
+    member: "{{ inventory_hostname }}"
+    connection:
+      url: https://10.0.1.11:2379
+      ca_path: /etc/etcd/tls/ca.crt
+      cert_path: /etc/etcd/tls/client.crt
+      key_path: /etc/etcd/tls/client.key
+    members: "{{ etcd_members }}"
+    max_lag: 100
+    wait_s: 30
 """
 
 RETURN = r"""
@@ -82,18 +111,29 @@ evidence:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.gates import settled
+from ansible_collections.rsp.platform.plugins.module_utils.gates import may_lead, may_stop, settled
 from ansible_collections.rsp.platform.plugins.module_utils.services import open_driver
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import service_options
-from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
+from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError, ServiceState
+from ansible_collections.rsp.platform.plugins.module_utils.verdict import Verdict
 from ansible_collections.rsp.platform.plugins.module_utils.waiting import wait_until_open
+
+# question → how a failure names it
+CLOSED = {
+    "settled": "{service} has not settled in {wait_s:g} s",
+    "may_stop": "{member} of {service} may not stop (may_stop closed for {wait_s:g} s)",
+    "may_lead": "{member} of {service} may not lead (may_lead closed for {wait_s:g} s)",
+}
 
 
 def gate_options() -> dict[str, Any]:
     """Argument spec: what service_info takes and the question."""
     return {
         **service_options(),
-        "question": {"type": "str", "choices": ["settled"], "required": True},
+        "question": {"type": "str", "choices": list(CLOSED), "required": True},
+        "member": {"type": "str"},
+        "holder": {"type": "str"},
+        "owner": {"type": "str"},
         "expected": {"type": "list", "elements": "str"},
         "max_lag": {"type": "int", "default": 0},
         "wait_s": {"type": "float", "default": 60},
@@ -101,22 +141,34 @@ def gate_options() -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Doorway: options to driver, the gate's verdict to result."""
-    module = AnsibleModule(argument_spec=gate_options(), supports_check_mode=True)
-    params = module.params
-    expected = params["expected"]
+def ask(state: ServiceState, params: dict[str, Any]) -> Verdict:
+    """The answer to the question of the options."""
+    expected, max_lag = params["expected"], params["max_lag"]
     if expected is None:
         expected = [member["name"] for member in params["members"]]
+    if params["question"] == "may_stop":
+        who = {"holder": params["holder"], "owner": params["owner"]}
+        return may_stop(state, params["member"], expected=expected, max_lag=max_lag, **who)
+    if params["question"] == "may_lead":
+        return may_lead(state, params["member"], max_lag)
+    return settled(state, expected, max_lag)
+
+
+def main() -> None:
+    """Doorway: options to driver, the gate's verdict to result."""
+    module = AnsibleModule(
+        argument_spec=gate_options(),
+        required_if=[("question", "may_stop", ["member"]), ("question", "may_lead", ["member"])],
+        supports_check_mode=True,
+    )
+    params = module.params
     try:
         driver = open_driver(params["service"], params)
     except DriverError as err:
         module.fail_json(msg=str(err), open=False, reason=str(err), reasons=[str(err)], evidence=err.result)
-    verdict = wait_until_open(
-        lambda: settled(driver.state(), expected, params["max_lag"]), params["wait_s"], params["interval_s"]
-    )
+    verdict = wait_until_open(lambda: ask(driver.state(), params), params["wait_s"], params["interval_s"])
     if not verdict.open:
-        late = f"{params['service']} has not settled in {params['wait_s']:g} s"
+        late = CLOSED[params["question"]].format(**params)
         module.fail_json(msg=f"{late}: {verdict.reason}", **verdict.as_result())
     module.exit_json(changed=False, **verdict.as_result())
 

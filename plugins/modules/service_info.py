@@ -44,23 +44,45 @@ state:
     service: {description: The service., type: str, returned: always}
     cluster: {description: Name of the cluster., type: str, returned: always}
     leader: {description: Name of the leader; none when unknown., type: str, returned: always}
-    quorum: {description: Healthy voters that are needed for writes., type: int, returned: always}
+    quorum:
+      description: Healthy voters that are needed for writes, with a second copy of each where that is promised.
+      type: int
+      returned: always
+    elects:
+      description: Whether members vote among themselves; if not, another service elects one of them.
+      type: bool
+      returned: always
+    synchronous: {description: Whether a write waits for a second member., type: bool, returned: always}
     certificate_days:
       description: Days until the certificate that the API presents expires; none when unknown.
       type: float
       returned: always
     problems: {description: What could not be learned., type: list, elements: str, returned: always}
     members:
-      description: The members, each with name, address, role, zone, voter, healthy, lag, version and pending_restart.
+      description:
+        - The members, each with name, address, role, zone, voter, healthy, lag, version, pending_restart, in_sync
+          (could lead at once and lose nothing), tags (what it is kept from) and problems (those of RV(state.problems)
+          that are its own).
       type: list
       elements: dict
       returned: always
+rolling_order:
+  description:
+    - All members in the order in which to stop them. Zone by zone, in each zone agents before voters, the leader's
+      zone last and the leader last of all.
+    - Empty when that is unknown; RV(state.problems) then says why.
+  returned: success
+  type: list
+  elements: str
 """
 
+from dataclasses import replace
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.gates import NoOrderError, rolling_order
 from ansible_collections.rsp.platform.plugins.module_utils.services import open_driver
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import service_options
-from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
+from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError, names
 
 
 def main() -> None:
@@ -70,7 +92,11 @@ def main() -> None:
         state = open_driver(module.params["service"], module.params).state()
     except DriverError as err:
         module.fail_json(msg=str(err), **err.result)
-    module.exit_json(changed=False, state=state.as_dict())
+    try:
+        order = rolling_order(state, names(state.members))
+    except NoOrderError as err:
+        state, order = replace(state, problems=(*state.problems, *err.reasons)), ()
+    module.exit_json(changed=False, state=state.as_dict(), rolling_order=list(order))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,15 @@ CANARY = "canary-token"
 
 def state(*sick: str, leader: str | None = "a1", lag: int = 0) -> ServiceState:
     members = tuple(
-        Member(m["name"], m["address"], "voter", healthy=m["name"] not in sick, lag=lag, zone=m["zone"])
+        Member(
+            m["name"],
+            m["address"],
+            "voter",
+            healthy=(well := m["name"] not in sick),
+            lag=lag,
+            in_sync=well,
+            zone=m["zone"],
+        )
         for m in MEMBERS
     )
     return ServiceState("toy", "toy", members, leader, certificate_days=9.5)
@@ -121,7 +130,64 @@ def test_lag_within_the_limit_is_fine(monkeypatch, capsys):
 
 def test_only_known_questions(monkeypatch, capsys):
     result = run(monkeypatch, capsys, service_gate, Toy(state()), question="pretty")
-    assert "settled" in result["msg"]
+    assert all(question in result["msg"] for question in ("settled", "may_stop", "may_lead"))
+
+
+@pytest.mark.parametrize("question", ["may_stop", "may_lead"])
+@pytest.mark.parametrize("check", [True, False])
+def test_a_question_about_a_member(monkeypatch, capsys, question, check):
+    asked = {"question": question, "wait_s": 0, "check": check}
+    result = run(monkeypatch, capsys, service_gate, Toy(state()), member="b1", **asked)
+    assert (result["open"], result["changed"], result["reason"]) == (True, False, None)
+    result = run(monkeypatch, capsys, service_gate, Toy(state()), **asked)
+    assert result["msg"] == f"question is {question} but all of the following are missing: member"
+
+
+@pytest.mark.parametrize(
+    ("seen", "params", "message"),
+    [
+        (
+            state("c1"),
+            {"question": "may_stop", "member": "b1"},
+            "b1 of toy may not stop (may_stop closed for 0 s): c1 is not healthy; "
+            "1 healthy voter would be left, 2 are needed",
+        ),
+        (
+            state(),
+            {"question": "may_stop", "member": "b1", "expected": ["d1"]},
+            "b1 of toy may not stop (may_stop closed for 0 s): d1 is no member of toy",
+        ),
+        (
+            state(),
+            {"question": "may_stop", "member": "b1", "holder": "ana", "owner": "bob"},
+            "b1 of toy may not stop (may_stop closed for 0 s): ana holds the maintenance lock of toy",
+        ),
+        (state(), {"question": "may_stop", "member": "b1", "holder": "bob", "owner": "bob"}, None),
+        (
+            state(lag=5),
+            {"question": "may_lead", "member": "b1"},
+            "b1 of toy may not lead (may_lead closed for 0 s): b1 lags by 5, 0 is allowed",
+        ),
+        (state(lag=5), {"question": "may_lead", "member": "b1", "max_lag": 5}, None),
+        (
+            DriverError("Connection refused"),
+            {"question": "may_stop", "member": "b1"},
+            "b1 of toy may not stop (may_stop closed for 0 s): Connection refused",
+        ),
+        (state("b1"), {"question": "settled"}, "toy has not settled in 0 s: b1 is not healthy"),
+    ],
+)
+def test_a_failure_names_the_member_and_the_question(monkeypatch, capsys, seen, params, message):
+    result = run(monkeypatch, capsys, service_gate, Toy(seen), wait_s=0, **params)
+    assert result.get("msg") == message
+    assert result["open"] is (message is None)
+
+
+def test_a_lost_peer_is_waited_for(monkeypatch, capsys):
+    toy = Toy(state("c1"), state("c1"), state())
+    asked = {"question": "may_stop", "member": "b1", "wait_s": 5, "interval_s": 0.01}
+    assert run(monkeypatch, capsys, service_gate, toy, **asked)["open"] is True
+    assert toy.asked == 3
 
 
 @pytest.mark.parametrize("module", [service_gate, service_info])
@@ -141,6 +207,19 @@ def test_info_returns_the_state(monkeypatch, capsys, check):
     found = result["state"]
     assert (found["leader"], found["quorum"], found["certificate_days"]) == ("a1", 2, 9.5)
     assert [m["healthy"] for m in found["members"]] == [True, True, False]
+
+
+def test_info_returns_the_order_of_a_rolling_job(monkeypatch, capsys):
+    result = run(monkeypatch, capsys, service_info, Toy(state()))
+    assert result["rolling_order"] == ["b1", "c1", "a1"]
+    assert result["state"]["problems"] == []
+
+
+def test_info_says_why_there_is_no_order(monkeypatch, capsys):
+    seen = replace(state(leader=None), problems=("one",))
+    result = run(monkeypatch, capsys, service_info, Toy(seen))
+    assert result["rolling_order"] == []
+    assert result["state"]["problems"] == ["one", "no leader of toy is known"]
 
 
 def test_info_is_the_same_on_repeat(monkeypatch, capsys):
