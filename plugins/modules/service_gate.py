@@ -22,9 +22,13 @@ options:
         member that holds data must be well. Agents of other zones must be well, too. What is wrong with O(member)
         itself is no reason, since a restart may be its repair.
       - V(may_lead) asks whether O(member) may take leadership by command and lose no acknowledged write.
+      - V(may_upgrade) asks whether the service may go to O(version) in one step, V(runs) whether all members run it.
     type: str
-    choices: [settled, may_stop, may_lead]
+    choices: [settled, may_stop, may_lead, may_upgrade, runs]
     required: true
+  version:
+    description: The release that O(question=may_upgrade) or O(question=runs) is about, such as V(1.22.5).
+    type: str
   member:
     description: Name of the member that O(question=may_stop) or O(question=may_lead) is about.
     type: str
@@ -112,6 +116,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.gates import may_lead, may_stop, settled
+from ansible_collections.rsp.platform.plugins.module_utils.gates_upgrade import may_upgrade, runs
 from ansible_collections.rsp.platform.plugins.module_utils.services import open_driver
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import service_options
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError, ServiceState
@@ -123,7 +128,10 @@ CLOSED = {
     "settled": "{service} has not settled in {wait_s:g} s",
     "may_stop": "{member} of {service} may not stop (may_stop closed for {wait_s:g} s)",
     "may_lead": "{member} of {service} may not lead (may_lead closed for {wait_s:g} s)",
+    "may_upgrade": "{service} may not go to {version}",
+    "runs": "{service} does not run {version} everywhere",
 }
+ABOUT = {"may_stop": "member", "may_lead": "member", "may_upgrade": "version", "runs": "version"}
 
 
 def gate_options() -> dict[str, Any]:
@@ -132,6 +140,7 @@ def gate_options() -> dict[str, Any]:
         **service_options(),
         "question": {"type": "str", "choices": list(CLOSED), "required": True},
         "member": {"type": "str"},
+        "version": {"type": "str"},
         "holder": {"type": "str"},
         "owner": {"type": "str"},
         "expected": {"type": "list", "elements": "str"},
@@ -151,6 +160,8 @@ def ask(state: ServiceState, params: dict[str, Any]) -> Verdict:
         return may_stop(state, params["member"], expected=expected, max_lag=max_lag, **who)
     if params["question"] == "may_lead":
         return may_lead(state, params["member"], max_lag)
+    if params["question"] in ("may_upgrade", "runs"):
+        return (may_upgrade if params["question"] == "may_upgrade" else runs)(state, params["version"])
     return settled(state, expected, max_lag)
 
 
@@ -158,7 +169,7 @@ def main() -> None:
     """Doorway: options to driver, the gate's verdict to result."""
     module = AnsibleModule(
         argument_spec=gate_options(),
-        required_if=[("question", "may_stop", ["member"]), ("question", "may_lead", ["member"])],
+        required_if=[("question", question, [option]) for question, option in ABOUT.items()],
         supports_check_mode=True,
     )
     params = module.params
