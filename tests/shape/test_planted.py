@@ -46,6 +46,8 @@ PLANTED = [
     ),
     ("specs_equal_defaults", "roles/demo/defaults/main.yml", "demo_port: '1'\ndemo_on: true\n", "is no int"),
     ("specs_cover_entry_points", "roles/demo/tasks/objects.yml", TASK, "objects has no argument_specs"),
+    ("specs_cover_entry_points", "roles/demo/tasks/lock.yml", TASK, "lock has no argument_specs"),
+    ("specs_cover_entry_points", "roles/demo/tasks/drain.yml", TASK, "drain has no argument_specs"),
     ("variables_carry_the_role", "roles/demo/defaults/main.yml", "port: 1\n", "default port lacks"),
     (
         "variables_carry_the_role",
