@@ -65,9 +65,10 @@ def remember(path: Path, pin: Pin) -> None:
     state = _state(path, pin)
     if _note(path) == state:
         return
-    temporary = note.with_name(f"{note.name}.new")
-    temporary.write_text(json.dumps(state, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(note)
+    with _temporary_sibling(note) as temporary:  # a name of its own: two mirrors may share the directory
+        temporary.write_text(json.dumps(state, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.chmod(0o644)
+        temporary.replace(note)
 
 
 def place(path: Path, pin: Pin, fill: Callable[[Path], None]) -> None:
@@ -156,8 +157,9 @@ def _made_directories(directory: Path) -> Iterator[None]:
 def _temporary_sibling(path: Path) -> Iterator[Path]:
     """An empty file beside `path`, removed unless it was renamed; what a killed run left a day ago is removed too."""
     for left in path.parent.glob(f".{path.name}.*.part"):
-        if time.time() - left.stat().st_mtime > ABANDONED_AFTER:
-            left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # somebody else's, who has just finished
+            if time.time() - left.stat().st_mtime > ABANDONED_AFTER:
+                left.unlink()
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(descriptor)
     try:

@@ -16,6 +16,7 @@ description:
     a package of the distribution, or a reproducible build from a Go module proxy.
   - What a build downloaded is kept when it fails, so that the next run resumes.
     It is dropped when the file is in place.
+  - Several mirrors may share O(root). One of them fetches an artifact, and the others wait for it.
 attributes:
   check_mode:
     description: Says whether the artifact would be fetched.
@@ -89,7 +90,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.mirror_fill import Un
 from ansible_collections.rsp.platform.plugins.module_utils.mirror_store import MirrorStore
 from ansible_collections.rsp.platform.plugins.module_utils.placement import PlacementError
 from ansible_collections.rsp.platform.plugins.module_utils.sources import SOURCES
-from ansible_collections.rsp.platform.plugins.module_utils.sources.tools import Tools, exclusive
+from ansible_collections.rsp.platform.plugins.module_utils.sources.tools import Tools
 
 NO_SUCH_COMMAND = 127
 
@@ -116,7 +117,7 @@ def fetch(module: AnsibleModule, store: MirrorStore, artifact: Artifact) -> str:
         gosumdb=params["gosumdb"],
         obtain=obtain,
     )
-    with exclusive(tools.work.with_name(f"{tools.work.name}.lock")):
+    with store.lock(tools.work.name):
         return "" if store.has(artifact) else fill(store, artifact, SOURCES, params["upstreams"], tools)
 
 

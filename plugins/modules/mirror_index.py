@@ -14,6 +14,7 @@ description:
     A file is hashed only when it changed since it was last hashed.
   - Writes C(index.json), which names each file that is there with its size, hash and licence, and links
     C(<name>/<version>/<platform>/<file>) to it. A damaged file is neither listed nor linked anew.
+  - What the index lists and is still there stays listed, so that several mirrors may share O(root).
 attributes:
   check_mode:
     description: Compares, and says what it would write.

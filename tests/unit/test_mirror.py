@@ -9,6 +9,7 @@ import json
 import tarfile
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import Artifact
@@ -335,6 +336,52 @@ def test_publish_links_by_name(store):
     assert not store.unpublished([wanted])
 
 
+def test_mirrors_that_share_a_directory_keep_each_others_entries(store):
+    """Two labs with one cache: each publishes what it wants, and a second run of either changes nothing."""
+    ours, theirs = artifact(), artifact(version="2.0", content=b"other")
+    put(store, ours)
+    put(store, theirs, b"other")
+    store.publish([ours])
+    assert store.unpublished([theirs])
+    store.publish([theirs])
+    listed = json.loads((store.root / "index.json").read_text())["artifacts"]
+    assert [entry["version"] for entry in listed] == ["1.0", "2.0"]
+    assert not store.unpublished([ours])
+    assert not store.unpublished([theirs])
+
+
+def test_an_entry_whose_file_is_gone_leaves_the_index(store):
+    ours, gone = artifact(), artifact(version="2.0", content=b"other")
+    put(store, ours)
+    put(store, gone, b"other")
+    store.publish([ours, gone])
+    store.path(gone).unlink()
+    assert store.unpublished([ours])
+    store.publish([ours])
+    assert [entry["version"] for entry in json.loads((store.root / "index.json").read_text())["artifacts"]] == ["1.0"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"artifacts": 1}', '{"artifacts": [{"name": "tool"}]}'])
+def test_a_damaged_index_is_written_anew(store, text):
+    wanted = artifact()
+    put(store, wanted)
+    (store.root / "index.json").write_text(text)
+    assert store.unpublished([wanted])
+    store.publish([wanted])
+    assert json.loads((store.root / "index.json").read_text())["artifacts"][0]["version"] == "1.0"
+
+
+def test_many_mirrors_publish_at_once(store):
+    wanted = [artifact(version=str(number), content=b"%d" % number) for number in range(8)]
+    for each in wanted:
+        put(store, each, each.version.encode())
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda each: store.publish([each]), wanted * 4))
+    listed = json.loads((store.root / "index.json").read_text())["artifacts"]
+    assert [entry["version"] for entry in listed] == [each.version for each in wanted]
+    assert not [path for path in store.root.rglob("*") if path.name.endswith((".new", ".part"))]
+
+
 def test_a_link_that_leads_elsewhere_is_put_right(store):
     wanted = artifact()
     put(store, wanted)
@@ -436,7 +483,7 @@ def test_a_run_waits_for_the_build_of_one_that_was_cut_off(store, capsys, tmp_pa
     held, release = threading.Event(), threading.Event()
 
     def earlier_run():
-        with exclusive(tmp_path / "work" / "tool-1.0-linux_amd64.lock"):
+        with store.lock("tool-1.0-linux_amd64"):
             held.set()
             release.wait(5)
             put(store, wanted)
