@@ -6,11 +6,15 @@ Times are measured and printed; tests/bench/outage.py makes the figures of docs/
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager, suppress
+from ipaddress import ip_network
 
 import pytest
 from lab import run, wait_until
 from ledger import Writer, prepare, present
 from outage import TABLE, measure, resumed
+
+CUT = "RSP-ZONE-CUT"
 
 
 @pytest.mark.parametrize(
@@ -58,3 +62,81 @@ def test_a_zone_is_off(lab, conninfo):
     writer.stop()
     writer.join(10)
     assert set(writer.ledger.acked) <= present(conninfo, TABLE)
+
+
+def sides(lab, host):
+    """What a zone can be cut off from: the networks of all others, and the hosts that are inside."""
+    names = run("docker", "ps", "--filter", f"label=rsp.lab={lab.id}", "--format", "{{.Names}}").split()
+    found = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    networks = {
+        name.removeprefix(f"rsp-{lab.id}-"): ip_network(
+            f"{run('docker', 'inspect', '-f', found, name)}/24", strict=False
+        )
+        for name in names
+    }
+    inside = [name for name, network in networks.items() if network == networks[host]]
+    return sorted(set(networks.values()) - {networks[host]}), inside
+
+
+def heal(lab, host):
+    """Take the cut away as far as it is there."""
+    for words in (("-D", "INPUT", "-j", CUT), ("-D", "OUTPUT", "-j", CUT), ("-F", CUT), ("-X", CUT)):
+        with suppress(RuntimeError):
+            lab.netns(host, "iptables", "-w", *words)
+
+
+@contextmanager
+def cut_off(lab, hosts, networks):
+    """Drop every packet between hosts and networks, in a chain of its own in the hosts' network namespaces."""
+    try:
+        for host in hosts:
+            heal(lab, host)  # what a killed run left
+            lab.netns(host, "iptables", "-w", "-N", CUT)
+            for network in networks:
+                lab.netns(host, "iptables", "-w", "-A", CUT, "-s", str(network), "-j", "DROP")
+                lab.netns(host, "iptables", "-w", "-A", CUT, "-d", str(network), "-j", "DROP")
+            for chain in ("INPUT", "OUTPUT"):
+                lab.netns(host, "iptables", "-w", "-I", chain, "-j", CUT)
+        yield
+    finally:
+        for host in hosts:
+            heal(lab, host)
+    left = [host for host in hosts if CUT in lab.netns(host, "iptables", "-w", "-S")]
+    assert left == []
+
+
+def in_recovery(lab, host):
+    """Whether a member's own PostgreSQL takes no writes, asked on the member itself."""
+    question = ("psql", "--no-psqlrc", "-Atc", "SELECT pg_is_in_recovery()")
+    try:
+        return lab.on(host, "runuser", "-u", "postgres", "--", *question) == "t"
+    except RuntimeError:  # it starts or stops
+        return False
+
+
+def test_a_zone_is_cut_off(lab, conninfo):
+    """The primary's zone loses the network to all others and lives on: the rest stays writable, it steps down."""
+    wait_until("the cluster is whole", lab.whole)
+    prepare(conninfo, TABLE)
+    host = lab.primary()
+    others, inside = sides(lab, host)
+    assert host in inside
+    assert len(others) == 3
+    writer = Writer(conninfo, TABLE, interval_s=0.01)
+    writer.start()
+    try:
+        wait_until("the writer writes", lambda: len(writer.ledger.acked) > 50, 30)
+        with cut_off(lab, inside, others):
+            cut = time.monotonic()
+            wait_until("writes are back", lambda: resumed(writer, cut + 1), 90)
+            other = next(name for name in lab.services["consul"]["members"] if name not in inside)
+            assert lab.consul_put(other, "rsp/smoke/zone-cut", "written") is True
+            wait_until("the old primary takes no writes", lambda: in_recovery(lab, host), 60)
+            assert writer.ledger.longest_gap(cut, time.monotonic()) > 1, "the cut was not felt"
+        wait_until("the cluster is whole again", lab.whole)
+        time.sleep(1)
+    finally:
+        writer.stop()
+        writer.join(10)
+    assert set(writer.ledger.acked) <= present(conninfo, TABLE)
+    assert lab.primary() != host

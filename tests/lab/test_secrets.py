@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from lab import run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATE = ROOT / ".lab"
+LOGS = STATE / "log"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,29 @@ class Arguments(threading.Thread):
 
 def leaks(needles, text):
     return sorted(name for name, value in needles.items() if value in text)
+
+
+def leaks_in_logs(needles, folder):
+    """Names of secrets by log that shows them."""
+    found = {path.name: leaks(needles, path.read_text(errors="replace")) for path in sorted(folder.glob("*.log"))}
+    return {name: secrets for name, secrets in found.items() if secrets}
+
+
+def test_logs_of_make_up_hold_no_secret(needles):
+    """Every stage's log, as verbose as `make up` was told to be: ANSIBLE_VERBOSITY=3 ANSIBLE_DIFF_ALWAYS=1 make up."""
+    logs = {path.stem: path.stat().st_size for path in LOGS.glob("*.log")}
+    assert logs.keys() >= json.loads((STATE / "stages.json").read_text()).keys()
+    assert logs["converge"] > 1000
+    assert leaks_in_logs(needles, LOGS) == {}
+
+
+def test_the_search_of_logs_would_find_one(needles, tmp_path):
+    """The planted violation: the same logs, one of them with a secret in the middle of a line."""
+    name, value = next((n, v) for n, v in needles.items() if len(v) > 20)
+    copy = shutil.copytree(LOGS, tmp_path / "log")
+    with (copy / "verify.log").open("a") as log:
+        log.write(f"ok: [a1] => {{'token': '{value}'}}\n")
+    assert leaks_in_logs(needles, copy) == {"verify.log": [name]}
 
 
 def test_a_verbose_run_shows_no_secret(needles, playbook, lab):

@@ -209,3 +209,11 @@ def test_main_ends_with_one_line(monkeypatch, capsys, error, code):
     monkeypatch.chdir(ROOT)
     assert lab.main() == code
     assert len(capsys.readouterr().err.splitlines()) == (error is not None)
+
+
+def test_playbooks_get_the_callers_settings_but_not_those_that_the_log_depends_on(monkeypatch):
+    """ANSIBLE_VERBOSITY=3 ANSIBLE_DIFF_ALWAYS=1 make up: a full log."""
+    for name, value in {"ANSIBLE_VERBOSITY": "3", "ANSIBLE_DIFF_ALWAYS": "1", "ANSIBLE_NOCOLOR": "0"}.items():
+        monkeypatch.setenv(name, value)
+    given = lab.environment()
+    assert (given["ANSIBLE_VERBOSITY"], given["ANSIBLE_DIFF_ALWAYS"], given["ANSIBLE_NOCOLOR"]) == ("3", "1", "1")
