@@ -19,7 +19,7 @@ status: ## show containers, memory, and the time of each stage
 shell: ## open a shell on a host: make shell HOST=a1
 	@$(LAB) shell $(HOST)
 
-secret: ## show a secret of the lab: make secret NAME=postgresql/app
+secret: ## show a secret of the lab: make secret NAME=postgresql/smoke
 	@$(LAB) secret $(NAME)
 
 bootstrap:
@@ -28,7 +28,7 @@ bootstrap:
 test: bootstrap ## all tests, from fast to slow (ONLY=lint,unit)
 	@$(PYTHON) tools/test.py $(if $(ONLY),--only $(ONLY))
 
-e2e: bootstrap ## make up, and the tests on the running platform
+e2e: bootstrap ## make up, then tests on the running lab: second run, doors, failures with a ledger, secrets (a stage of make test)
 	@$(PYTHON) tools/test.py --only lab
 
 bench: bootstrap ## CPU seconds of a run without changes (docs/benchmarks.md names the other measurements)
