@@ -236,7 +236,7 @@ def _refuse_others(request: Request, seen: Seen) -> None:
     raise DriverError(
         f"{request.cluster} is locked by {lock.owner} (job {lock.job}) since {since}: {lock.reason}. Without a renewal "
         f"it is free in at most about {seen.held.expires_in_s:.0f} s → wait, or when that run is dead: "
-        f"rsp.platform.cluster_lock with state=released and owner={lock.owner!r}",
+        f"playbooks/unlock.yml -e owner={lock.owner!r}",
         **read(seen).as_result(),
     )
 

@@ -60,10 +60,13 @@ def hand_over(
     wait_s: float,
     *,
     check: bool = False,
+    quiesce: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     """Carry the wish out; keys of the module's result.
+
+    `quiesce` is called right before the command, so that nothing is in flight while nobody leads and the pause is short.
 
     Raises:
         DriverError: it cannot be done, or the successor does not lead after `wait_s`.
@@ -74,6 +77,7 @@ def hand_over(
     if target is None or check:
         return result
     start = now()
+    quiesce()
     driver.transfer(state, target)
     while True:
         leader = _leader(driver)

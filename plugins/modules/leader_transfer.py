@@ -25,6 +25,13 @@ options:
     description: The largest lag of a member that may lead, in the driver's unit (bytes or log entries).
     type: int
     default: 0
+  quiesce:
+    description:
+      - Commands as lists of words, run on this host right before the hand-over, so that nothing is in flight meanwhile.
+      - They are not undone here, whatever happens. When one fails, nothing is handed over.
+    type: list
+    elements: list
+    default: []
   wait_s:
     description: Seconds that the hand-over may take.
     type: float
@@ -80,14 +87,22 @@ def main() -> None:
         "away_from": {"type": "str"},
         "to": {"type": "str"},
         "max_lag": {"type": "int", "default": 0},
+        "quiesce": {"type": "list", "elements": "list", "default": []},
         "wait_s": {"type": "float", "default": 60},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     params = module.params
+
+    def quiesce() -> None:
+        for argv in params["quiesce"]:
+            code, out, err = module.run_command([str(word) for word in argv])
+            if code != 0:
+                raise DriverError(f"{argv[0]} … {argv[-1]} ended with {code}: {err.strip() or out.strip()}")
+
     try:
         driver = open_driver(params["service"], params)
         wish = Wish(params["away_from"], params["to"], params["max_lag"])
-        result = hand_over(driver, wish, params["wait_s"], check=module.check_mode)
+        result = hand_over(driver, wish, params["wait_s"], check=module.check_mode, quiesce=quiesce)
     except DriverError as err:
         module.fail_json(msg=str(err), **err.result)
     module.exit_json(**result)

@@ -136,7 +136,7 @@ def test_another_owner_is_named_with_the_fix(decide):
     assert str(refused.value) == (
         "main is locked by A (job restart) since 2026-11-25 01:41:40 UTC: new certificates. Without a renewal "
         "it is free in at most about 42 s → wait, or when that run is dead: "
-        "rsp.platform.cluster_lock with state=released and owner='A'"
+        "playbooks/unlock.yml -e owner='A'"
     )
     assert refused.value.result["lock"]["owner"] == "A"
     assert refused.value.result["roll"]["since"] == NOW - 100

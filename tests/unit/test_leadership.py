@@ -124,6 +124,26 @@ def test_the_module(monkeypatch, capsys):
     assert "d1 is no member" in refused["msg"]
 
 
+def test_what_is_in_flight_ends_first(monkeypatch, capsys):
+    demo, ran = Demo(after=1), []
+    monkeypatch.setitem(services.DRIVERS, "demo", lambda *_: demo)
+    codes = iter([0, 124])
+
+    def run(_self, argv, **_named):
+        ran.append((argv, list(demo.commands)))
+        return next(codes), "", "too slow"
+
+    monkeypatch.setattr(leader_transfer.AnsibleModule, "run_command", run)
+    asked = {"service": "demo", "connection": {"url": "https://a1"}, "max_lag": 10, "quiesce": [["/bin/pause", 5]]}
+    assert call(leader_transfer.main, capsys, check=True, **asked)["changed"] is True
+    assert ran == []
+    assert call(leader_transfer.main, capsys, **asked)["rc"] == 0
+    assert ran == [(["/bin/pause", "5"], [])]
+    refused = call(leader_transfer.main, capsys, **asked)
+    assert "/bin/pause … 5 ended with 124: too slow" in refused["msg"]
+    assert demo.commands == ["c1"]
+
+
 @pytest.mark.parametrize("service", ["consul", "etcd", "postgresql"])
 def test_every_driver_can(service):
     assert callable(services.DRIVERS[service].__self__.transfer)
