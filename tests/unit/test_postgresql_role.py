@@ -128,6 +128,13 @@ def test_dcs_consul(endpoint, registers):
     assert consul.get("register_service", False) is registers
 
 
+def test_no_check_is_no_key():
+    """Patroni's validator refuses an empty list."""
+    consul = yaml.safe_load(text("cluster.yml", postgresql_dcs="consul", postgresql_consul_checks=[]))["consul"]
+    assert "checks" not in consul
+    assert consul["scheme"] == "https"
+
+
 @pytest.mark.parametrize(("zone", "name", "nosync"), [("c", "c1", False), ("b", "c1", True), ("b", "b1", False)])
 def test_one_member_a_zone_may_be_synchronous(zone, name, nosync):
     members = [*MEMBERS[:2], {**MEMBERS[2], "zone": zone}]
