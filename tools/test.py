@@ -164,6 +164,11 @@ def lab() -> Count:
     return Count(int(started), int(not started)) + (pytest("tests/lab") if started else Count())
 
 
+def e2e() -> Count:
+    """Jobs that change clusters, on the lab that the stage before brought up. Alone, on one that is up."""
+    return pytest("tests/e2e")
+
+
 def molecule() -> Count:
     """Every scenario, one after the other; one without tests has failed: Molecule would skip its verification."""
     scenarios = sorted(path.parent for path in (ROOT / "molecule").glob("*/molecule.yml"))
@@ -181,6 +186,7 @@ STAGES = (
     Stage("sanity", "ansible-test sanity on the built collection", sanity, cached=True),
     Stage("installed", "the built collection by its full names", installed),
     Stage("lab", "make up, and tests on real servers", lab),
+    Stage("e2e", "jobs that change the running clusters, under a client's writes", e2e),
     Stage("molecule", "scenarios on real containers", molecule),
 )
 

@@ -193,7 +193,7 @@ def test_a_lost_host_comes_back_empty(lab, under_load, consul):
 
 def test_a_member_that_is_well_is_not_replaced():
     said = refused("playbooks/replace.yml", *FIVE, "-e", "service=consul", "-e", "member=b2",
-                   "-e", "confirm=rsp-local-dc1", "-e", "consul_gate_s=2")  # fmt: skip
+                   "-e", "confirm=rsp-local-dc1", "-e", "wait_s=2")  # fmt: skip
     assert "b2 is healthy: a member that is not lost is removed, not replaced" in said
 
 
