@@ -28,7 +28,7 @@ bootstrap:
 test: bootstrap ## all tests, from fast to slow (ONLY=lint,unit)
 	@$(PYTHON) tools/test.py $(if $(ONLY),--only $(ONLY))
 
-e2e: bootstrap ## make up, then tests on the running lab: second run, doors, failures with a ledger, secrets (a stage of make test)
+e2e: bootstrap ## make up, tests on the running lab, then every day-2 job on it under load; too long for make test
 	@$(PYTHON) tools/test.py --only lab,e2e
 
 bench: bootstrap ## CPU seconds of a run without changes (docs/benchmarks.md names the other measurements)

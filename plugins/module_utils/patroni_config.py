@@ -33,12 +33,12 @@ class ConfigPlan:
     unmanaged: tuple[str, ...]
 
 
-def plan(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> ConfigPlan:
-    """What to change so that every wanted key has its value and `postgresql` holds nothing else."""
+def plan(wanted: Mapping[str, Any], actual: Mapping[str, Any], whole: bool = True) -> ConfigPlan:
+    """What to change so that every wanted key has its value and, as a `whole`, `postgresql` holds nothing else."""
     patch: dict[str, Any] = {}
     for key, value in wanted.items():
         if key == OWNED and isinstance(value, Mapping):
-            inner = _difference(value, actual.get(key) or {})
+            inner = _difference(value, actual.get(key) or {}, whole)
             if inner:
                 patch[key] = inner
         elif not _same(value, actual.get(key)):
@@ -59,12 +59,12 @@ def applied(patch: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, An
     return result
 
 
-def _difference(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:
-    patch: dict[str, Any] = {key: None for key in actual if key not in wanted}
+def _difference(wanted: Mapping[str, Any], actual: Mapping[str, Any], whole: bool) -> dict[str, Any]:
+    patch: dict[str, Any] = {key: None for key in actual if whole and key not in wanted}
     for key, value in wanted.items():
         there = actual.get(key)
         if isinstance(value, Mapping) and isinstance(there, Mapping):
-            inner = _difference(value, there)
+            inner = _difference(value, there, whole)
             if inner:
                 patch[key] = inner
         elif not _same(value, there):

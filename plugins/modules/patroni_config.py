@@ -31,6 +31,10 @@ options:
     description: The wanted configuration, in the form of C(patronictl show-config).
     type: dict
     required: true
+  whole:
+    description: Below C(postgresql) everything that O(config) does not name is taken away. V(false) leaves it.
+    type: bool
+    default: true
   fresh:
     description:
       - The cluster does not run yet. Its first configuration comes from the file that Patroni bootstraps from,
@@ -97,6 +101,7 @@ def config_options() -> dict[str, Any]:
     return {
         "connection": {"type": "dict", "required": True, "options": connection},
         "config": {"type": "dict", "required": True},
+        "whole": {"type": "bool", "default": True},
         "fresh": {"type": "bool", "default": False},
         "wait_s": {"type": "float", "default": 60},
     }
@@ -107,7 +112,7 @@ def converge(params: dict[str, Any], api: PatroniApi, check_mode: bool) -> dict[
     if check_mode and params["fresh"]:
         return {"changed": False, "patch": {}, "unmanaged": [], "pending_restart": {}}
     actual = api.read(params["wait_s"])
-    todo = plan(params["config"], actual)
+    todo = plan(params["config"], actual, params["whole"])
     if todo.patch and not check_mode:
         api.change(todo.patch)
         api.wait_until_taken(float(params["config"].get("loop_wait", 10)), params["wait_s"])

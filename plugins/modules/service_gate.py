@@ -23,15 +23,23 @@ options:
         itself is no reason, since a restart may be its repair.
       - V(may_lead) asks whether O(member) may take leadership by command and lose no acknowledged write.
       - V(may_upgrade) asks whether the service may go to O(version) in one step, V(runs) whether all members run it.
+      - V(after_removal) asks whether O(member) may leave for good, as one of O(removing). It must be drained, not
+        lead, and leave a quorum behind, in the end an odd one.
+      - V(may_forget) asks whether O(member) is lost and may be taken out by others, V(gone) whether it is no member.
     type: str
-    choices: [settled, may_stop, may_lead, may_upgrade, runs]
+    choices: [settled, may_stop, may_lead, may_upgrade, runs, after_removal, may_forget, gone]
     required: true
   version:
     description: The release that O(question=may_upgrade) or O(question=runs) is about, such as V(1.22.5).
     type: str
   member:
-    description: Name of the member that O(question=may_stop) or O(question=may_lead) is about.
+    description: Name of the member that the question is about, where it is about one.
     type: str
+  removing:
+    description: Names of all members that the job removes, for O(question=after_removal).
+    type: list
+    elements: str
+    default: []
   holder:
     description:
       - Who holds the maintenance lock of the service, for O(question=may_stop).
@@ -115,7 +123,8 @@ evidence:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.gates import may_lead, may_stop, settled
+from ansible_collections.rsp.platform.plugins.module_utils.gates import after_removal, may_lead, may_stop, settled
+from ansible_collections.rsp.platform.plugins.module_utils.gates_membership import gone, may_forget
 from ansible_collections.rsp.platform.plugins.module_utils.gates_upgrade import may_upgrade, runs
 from ansible_collections.rsp.platform.plugins.module_utils.services import open_driver
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import service_options
@@ -130,8 +139,12 @@ CLOSED = {
     "may_lead": "{member} of {service} may not lead (may_lead closed for {wait_s:g} s)",
     "may_upgrade": "{service} may not go to {version}",
     "runs": "{service} does not run {version} everywhere",
+    "after_removal": "{member} may not leave {service} (after_removal closed for {wait_s:g} s)",
+    "may_forget": "{member} of {service} may not be forgotten (may_forget closed for {wait_s:g} s)",
+    "gone": "{member} has not left {service} in {wait_s:g} s",
 }
-ABOUT = {"may_stop": "member", "may_lead": "member", "may_upgrade": "version", "runs": "version"}
+ABOUT = dict.fromkeys(("may_stop", "may_lead", "after_removal", "may_forget", "gone"), "member")
+ABOUT |= dict.fromkeys(("may_upgrade", "runs"), "version")
 
 
 def gate_options() -> dict[str, Any]:
@@ -140,6 +153,7 @@ def gate_options() -> dict[str, Any]:
         **service_options(),
         "question": {"type": "str", "choices": list(CLOSED), "required": True},
         "member": {"type": "str"},
+        "removing": {"type": "list", "elements": "str", "default": []},
         "version": {"type": "str"},
         "holder": {"type": "str"},
         "owner": {"type": "str"},
@@ -160,6 +174,10 @@ def ask(state: ServiceState, params: dict[str, Any]) -> Verdict:
         return may_stop(state, params["member"], expected=expected, max_lag=max_lag, **who)
     if params["question"] == "may_lead":
         return may_lead(state, params["member"], max_lag)
+    if params["question"] == "after_removal":
+        return after_removal(state, params["member"], params["removing"])
+    if params["question"] in ("may_forget", "gone"):
+        return (may_forget if params["question"] == "may_forget" else gone)(state, params["member"])
     if params["question"] in ("may_upgrade", "runs"):
         return (may_upgrade if params["question"] == "may_upgrade" else runs)(state, params["version"])
     return settled(state, expected, max_lag)

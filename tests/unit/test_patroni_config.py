@@ -52,6 +52,20 @@ def test_plan(wanted, actual, patch):
     assert plan(wanted, applied(patch, actual)).patch == {}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "patch"),
+    [
+        ({"postgresql": {"pg_hba": ["b"]}}, {"postgresql": {"pg_hba": ["b"]}}),
+        ({"postgresql": {"pg_hba": ["a"]}}, {}),
+        ({"postgresql": {"parameters": {"jit": "off"}}}, {"postgresql": {"parameters": {"jit": "off"}}}),
+        ({"ttl": None}, {"ttl": None}),
+        ({"member_slots_ttl": None}, {}),
+    ],
+)
+def test_a_part_leaves_the_rest_alone(wanted, patch):
+    assert plan(wanted, HERE, whole=False).patch == patch
+
+
 def test_keys_that_nobody_asked_for_are_reported_and_stay():
     todo = plan({"ttl": 20}, {"ttl": 20, "pause": True, "standby_cluster": {}})
     assert todo.patch == {}
@@ -104,7 +118,7 @@ def api(server, clock=None):
     return PatroniApi(server, clock.now, clock.sleep)
 
 
-PARAMS = {"config": {"ttl": 30, "loop_wait": 2}, "fresh": False, "wait_s": 10}
+PARAMS = {"config": {"ttl": 30, "loop_wait": 2}, "whole": True, "fresh": False, "wait_s": 10}
 
 
 def test_a_change_is_patched_and_waited_for():

@@ -133,6 +133,27 @@ def test_only_known_questions(monkeypatch, capsys):
     assert all(question in result["msg"] for question in ("settled", "may_stop", "may_lead"))
 
 
+@pytest.mark.parametrize(
+    ("sick", "params", "reason"),
+    [
+        ([], {"question": "after_removal", "member": "c1", "removing": ["b1", "c1"]}, None),
+        (
+            [],
+            {"question": "after_removal", "member": "c1"},
+            "2 voters would be left in the end, an odd number is needed",
+        ),
+        (["b1"], {"question": "may_forget", "member": "b1"}, None),
+        (["b1"], {"question": "may_forget", "member": "c1"}, "c1 is healthy"),
+        ([], {"question": "gone", "member": "d1"}, None),
+        ([], {"question": "gone", "member": "c1"}, "c1 is still a member of toy"),
+    ],
+)
+def test_questions_about_who_belongs_to_it(monkeypatch, capsys, sick, params, reason):
+    result = run(monkeypatch, capsys, service_gate, Toy(state(*sick)), wait_s=0, **params)
+    assert result.get("open") is (reason is None)
+    assert (reason or "") in result.get("msg", "")
+
+
 @pytest.mark.parametrize("question", ["may_stop", "may_lead"])
 @pytest.mark.parametrize("check", [True, False])
 def test_a_question_about_a_member(monkeypatch, capsys, question, check):

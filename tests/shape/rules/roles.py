@@ -12,7 +12,7 @@ from rules.tree import load, roles, task_files, tasks_of, where
 VERBS = (
     "preflight", "install", "configure", "service", "verify",
     "objects", "client", "smoke", "endpoints", "backup", "restore", "upgrade", "restart", "remove",
-    "lock", "drain", "undrain", "transfer", "reinit",
+    "lock", "drain", "undrain", "transfer", "reinit", "join", "peers", "forget", "wipe",
 )  # fmt: skip
 REQUIRED = ("README.md", "defaults/main.yml", "meta/main.yml", "meta/argument_specs.yml", "tasks/main.yml")
 PUBLIC_TOPOLOGY = "platform_"
@@ -100,6 +100,10 @@ def specs_cover_entry_points(root: Path) -> Report:
             "restart",
             "transfer",
             "reinit",
+            "join",
+            "peers",
+            "forget",
+            "wipe",
         }
         for name in sorted(files):
             report.expect(name in specs, f"{where(root, role)}: entry point {name} has no argument_specs")
