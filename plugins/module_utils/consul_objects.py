@@ -17,11 +17,13 @@ from ansible_collections.rsp.platform.plugins.module_utils.state import DriverEr
 # What depends on another kind comes after it; deletions go the other way round.
 KINDS = ("autopilot", "policy", "role", "token", "key", "service")
 RESERVED_TOKENS = ("bootstrap-token", "gossip")
+MANAGEMENT = "Bootstrap Token (Global Management)"  # how Consul describes the token that it was bootstrapped with
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"
 BUILTIN = re.compile(r"^00000000-0000-0000-0000-|^builtin/")
 EXTERNAL_NODE = {"external-node": "true"}  # marks catalog nodes that no agent keeps, as Consul's own tools do
 MASK = "********"
 NAMESPACE = uuid.UUID("6f1d1f5e-0f0b-5c57-9e0e-7c0f1c1d2a01")
+MANAGES = {"policies": ["global-management"], "node_identities": [], "service_identities": []}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 
@@ -38,6 +40,7 @@ class Object:
         ref: Consul's ID or ModifyIndex of a found object.
         protected: prune never reports or deletes it.
         hidden: its value is a secret and is masked in diffs.
+        previous: a token of a wanted name that has another secret than the wanted one.
     """
 
     kind: str
@@ -47,6 +50,7 @@ class Object:
     ref: str = ""
     protected: bool = False
     hidden: bool = False
+    previous: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -134,6 +138,13 @@ def wanted_objects(params: Mapping[str, Any]) -> list[Object]:
     secrets: Mapping[str, str] = params["secrets"] or {}
     objects = [_wanted_policy(p) for p in params["policies"]]
     objects += [_wanted_role(r, params["datacenter"]) for r in params["roles"]]
+    if params.get("management"):
+        body = {**_grants(MANAGES, ""), "description": MANAGEMENT, "roles": [], "local": False}
+        objects.append(
+            Object(
+                "token", accessor_id(RESERVED_TOKENS[0]), RESERVED_TOKENS[0], {**body, "secret": params["management"]}
+            )
+        )
     objects += [_wanted_token(t, params["datacenter"], secrets) for t in params["tokens"]]
     objects += [_wanted_token(_node_token(n), params["datacenter"], secrets) for n in params["nodes"]]
     objects += [_wanted_key(k, secrets) for k in params["kv"]]
