@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+from ansible_collections.rsp.platform.plugins.plugin_utils.recording import RECORD_FILE, key_of, told, unforeseen
 
 SOURCES = ("template", "content", "src")
 
@@ -27,22 +29,37 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        if "payload" in arguments:
-            raise AnsibleActionFail("payload is set by the action plugin itself → remove it")
+        for own in ("payload", "digest_key"):
+            if own in arguments:
+                raise AnsibleActionFail(f"{own} is set by the action plugin itself → remove it")
         entries = arguments.get("files") or []
         arguments["files"] = [{key: entry[key] for key in entry if key != "content"} for entry in entries]
         for entry in [*entries, *(arguments.get("directories") or [])]:
             _refuse_bare_mode(entry)
         contents = {entry["dest"]: self._content(entry, task_vars) for entry in entries if _is_present(entry)}
+        digest_key = self._digest_key(task_vars)
+        if digest_key:
+            arguments["digest_key"] = digest_key
         encoded = {dest: base64.b64encode(content).decode() for dest, content in contents.items()}
         if encoded:
             # An empty one would be masked too, and with it every {} of the result.
             arguments["payload"] = json.dumps(encoded)
         # The module's name is written out: a play's `collections` must not lead elsewhere.
         result |= self._execute_module("rsp.platform.files", module_args=arguments, task_vars=task_vars)
+        if digest_key:
+            again = {entry["dest"]: self._content(entry, task_vars) for entry in entries if _is_present(entry)}
+            unknown = unforeseen(contents, again) if self._task.check_mode else set()
+            result["files"] = told(result, unknown)
         if not self._task.diff:
             result.pop("diff", None)
         return result
+
+    def _digest_key(self, task_vars: Mapping[str, Any]) -> str | None:
+        """What the member keys digests with; only a recorded run tells digests."""
+        if not os.environ.get(RECORD_FILE):
+            return None
+        settings = self._templar.template(task_vars.get("platform_secrets"))
+        return key_of(settings, str(task_vars["inventory_hostname"]))
 
     def _content(self, entry: Mapping[str, Any], task_vars: Mapping[str, Any]) -> bytes:
         given = [source for source in SOURCES if entry.get(source) is not None]

@@ -24,6 +24,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.loading imp
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.report import as_text
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import nearest
+from ansible_collections.rsp.platform.plugins.plugin_utils.nested_run import LOCK_OWNER
 
 ARGUMENTS: dict[str, dict[str, Any]] = {"job": {"type": "str", "required": True}}
 TABLE = preflight.COLLECTION / "playbooks" / "vars" / "jobs.yml"
@@ -109,5 +110,8 @@ class ActionModule(preflight.ActionModule):
 
 
 def owner() -> str:
-    """Who holds the lock: user, controller and this very run."""
-    return f"{getpass.getuser()}@{socket.gethostname()}:{os.getppid()}-{uuid.uuid4().hex[:8]}"
+    """Who holds the lock: user, controller and this very run; inside of another job's run that job."""
+    return (
+        os.environ.get(LOCK_OWNER)
+        or f"{getpass.getuser()}@{socket.gethostname()}:{os.getppid()}-{uuid.uuid4().hex[:8]}"
+    )

@@ -29,6 +29,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.pending import (
     read_since,
     strongest,
 )
+from ansible_collections.rsp.platform.plugins.module_utils.plan.digests import described
 from ansible_collections.rsp.platform.plugins.module_utils.units import Run, UnitState, show
 
 TREE = "%s"
@@ -43,12 +44,14 @@ class Asked:
         validators: argv lists; one with `%s` sees the staged tree, one without sees the swapped files.
         unit: the unit that takes the files, None when none does.
         check: predict, write nothing.
+        digest_key: tell digests of what changes, keyed with this where the file is secret.
     """
 
     wanted: FileSet
     validators: tuple[tuple[str, ...], ...] = ()
     unit: str | None = None
     check: bool = False
+    digest_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def apply(asked: Asked, host: Host) -> dict[str, Any]:
             host.store.keep_manifest({**manifest, "files": files})
             if unit is not None and unit.running and (undone or needs.recorded == "none"):
                 host.store.keep_pending(_pending(asked, needs))
-        return _result(changes, needs, manifest["generation"], recovered=undone is not None)
+        return _result(asked, changes, needs, manifest["generation"], recovered=undone is not None)
 
 
 def go_back(asked: Asked, host: Host) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def _go_back(asked: Asked, host: Host, undone: Record | None) -> dict[str, Any]:
     generation = record.manifest["generation"]
     if changes and not asked.check:
         _swap(asked, host, changes, _next(generation, record.manifest["files"], unit), needs)
-    return _result(changes, needs, generation, recovered=undone is not None)
+    return _result(asked, changes, needs, generation, recovered=undone is not None)
 
 
 def _predict(asked: Asked, host: Host) -> dict[str, Any]:
@@ -138,7 +141,7 @@ def _predict(asked: Asked, host: Host) -> dict[str, Any]:
     needs = _needs(changes, unit, pending, interrupted)
     skipped = _validate_staged(asked, host, changes)
     generation = manifest["generation"] + bool(changes)
-    return _result(changes, needs, generation, recovered=interrupted is not None, skipped=skipped)
+    return _result(asked, changes, needs, generation, recovered=interrupted is not None, skipped=skipped)
 
 
 def _next(generation: int, files: Mapping[str, Any], unit: UnitState | None) -> dict[str, Any]:
@@ -263,14 +266,29 @@ def _ask(argv: Sequence[str], asked: Asked, host: Host, outcome: str) -> None:
 
 
 def _result(
-    changes: Sequence[Change], needs: Needs, generation: int, *, recovered: bool, skipped: Sequence[str] = ()
+    asked: Asked,
+    changes: Sequence[Change],
+    needs: Needs,
+    generation: int,
+    *,
+    recovered: bool,
+    skipped: Sequence[str] = (),
 ) -> dict[str, Any]:
     return {
         "changed": bool(changes) or recovered,
         "needs": needs.now,
-        "files": [{"dest": change.dest, "change": change.kind, "need": change.need} for change in changes],
+        "files": [_told(change, asked.digest_key) for change in changes],
         "generation": generation,
         "skipped_validators": list(skipped),
         "rolled_back": recovered,
         "diff": diff(changes),
     }
+
+
+def _told(change: Change, key: str | None) -> dict[str, Any]:
+    """A change as the result tells it."""
+    told: dict[str, Any] = {"dest": change.dest, "change": change.kind, "need": change.need}
+    if key:
+        for side, node in (("before", change.before), ("after", change.after)):
+            told[side] = described(node, change.dest, change.secret, key)
+    return told

@@ -116,6 +116,9 @@ options:
       - The unit that takes the files. A need is remembered until its process started later than the files came.
       - Without it RV(needs) is only about this call.
     type: str
+  digest_key:
+    description: Set by the action plugin itself in a recorded run. Digests of secret files are keyed with it.
+    type: str
   payload:
     description: Rendered contents, set by the action plugin; not for playbooks.
     type: str
@@ -158,7 +161,9 @@ needs:
   type: str
   sample: reload
 files:
-  description: Every path that differed, directories included.
+  description: >-
+    Every path that differed, directories included. In a run that is recorded for a plan also with C(before)
+    and C(after), which have owner, mode and digest, and with C(diff) unless it is secret.
   returned: success
   type: list
   elements: dict
@@ -240,6 +245,7 @@ def files_options() -> dict[str, Any]:
         "validate": {"type": "list", "elements": "list", "default": []},
         "unit": {"type": "str"},
         "payload": {"type": "str", "no_log": True},
+        "digest_key": {"type": "str", "no_log": True},
     }
 
 
@@ -270,6 +276,7 @@ def main() -> None:
             validators=tuple(tuple(str(word) for word in argv) for argv in params["validate"]),
             unit=params["unit"],
             check=module.check_mode,
+            digest_key=params["digest_key"],
         )
         act = go_back if params["state"] == "previous" else apply
         result = act(asked, member(module, params["service"]))
