@@ -29,7 +29,7 @@ test: bootstrap ## all tests, from fast to slow (ONLY=lint,unit)
 	@$(PYTHON) tools/test.py $(if $(ONLY),--only $(ONLY))
 
 e2e: bootstrap ## make up, then tests on the running lab: second run, doors, failures with a ledger, secrets (a stage of make test)
-	@$(PYTHON) tools/test.py --only lab
+	@$(PYTHON) tools/test.py --only lab,e2e
 
 bench: bootstrap ## CPU seconds of a run without changes (docs/benchmarks.md names the other measurements)
 	@$(PYTHON) tests/bench/cpu.py --idle 20 -- .venv/bin/ansible-playbook playbooks/site.yml

@@ -164,6 +164,12 @@ def lab() -> Count:
     return Count(int(started), int(not started)) + (pytest("tests/lab") if started else Count())
 
 
+def e2e() -> Count:
+    """Jobs on the running lab, minutes each."""
+    started = command("make", "up")
+    return Count(int(started), int(not started)) + (pytest("tests/e2e") if started else Count())
+
+
 def molecule() -> Count:
     """Every scenario, one after the other; one without tests has failed: Molecule would skip its verification."""
     scenarios = sorted(path.parent for path in (ROOT / "molecule").glob("*/molecule.yml"))
@@ -181,6 +187,7 @@ STAGES = (
     Stage("sanity", "ansible-test sanity on the built collection", sanity, cached=True),
     Stage("installed", "the built collection by its full names", installed),
     Stage("lab", "make up, and tests on real servers", lab),
+    Stage("e2e", "day-2 jobs on the running lab", e2e),
     Stage("molecule", "scenarios on real containers", molecule),
 )
 

@@ -23,9 +23,21 @@ def members(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> 
     return result
 
 
+def leaders_last(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Hosts in the order in which to stop them: zone by zone, those that lead something in the end.
+
+    What a host leads is its `__patch_weight`. The zone that leads most is the last one, in it the host that leads most.
+    """
+    known = {str(host): hostvars[host] for host in hosts}
+    weight = {host: int(variables.get("__patch_weight") or 0) for host, variables in known.items()}
+    zone = {host: str(variables.get("platform_zone") or "") for host, variables in known.items()}
+    zones = {name: sum(weight[host] for host in known if zone[host] == name) for name in zone.values()}
+    return sorted(known, key=lambda host: (zones[zone[host]], zone[host], weight[host]))
+
+
 class FilterModule:
     """Filters of rsp.platform."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name to function."""
-        return {"members": members}
+        return {"members": members, "leaders_last": leaders_last}

@@ -109,3 +109,21 @@ def test_members_are_computed_from_host_names_in_their_order(hosts, members):
 def test_a_member_without_zone_or_address_is_an_error(host, variable):
     with pytest.raises(AnsibleFilterError, match=f"{host}: {variable} is not set"):
         filters.members(["a1", host], HOSTVARS)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ({}, ["a1", "a2", "b1", "b2", "c1"]),
+        ({"a1": 4}, ["b1", "b2", "c1", "a2", "a1"]),
+        ({"a1": 1, "b2": 2, "c1": 4}, ["a2", "a1", "b1", "b2", "c1"]),
+        ({"a1": 7}, ["b1", "b2", "c1", "a2", "a1"]),
+        ({"a1": 2, "a2": 1, "b1": 4}, ["c1", "a2", "a1", "b2", "b1"]),
+        ({"a1": "4"}, ["b1", "b2", "c1", "a2", "a1"]),
+    ],
+)
+def test_leaders_go_last_zone_by_zone(weights, expected):
+    hosts = ["b1", "a1", "a2", "b2", "c1"]
+    hostvars = {host: {"platform_zone": host[0], "__patch_weight": weights.get(host, 0)} for host in hosts}
+    assert filters.leaders_last(hosts, hostvars) == expected
+    assert filters.leaders_last(["ops"], {"ops": {}}) == ["ops"]

@@ -1,0 +1,67 @@
+"""The operating system is patched host by host, and only while every service on a host agrees."""
+
+from __future__ import annotations
+
+import pytest
+from lab import run, wait_until
+
+
+def boots(lab, host):
+    return lab.on(host, "systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value")
+
+
+def settled(lab, host):
+    """Whether the host's Patroni answers again and the cluster is whole."""
+    return lab.whole() and lab.on(host, "systemctl", "is-active", "consul", "patroni").split() == ["active", "active"]
+
+
+@pytest.fixture
+def rebootable(lab):
+    """A container whose systemd reboots ends; the engine starts it again, as firmware would."""
+    names = [lab.container(host) for host in ("a1", "b1", "c1")]
+    for name in names:
+        run("docker", "update", "--restart=unless-stopped", name)
+    yield
+    for name in names:
+        run("docker", "update", "--restart=no", name)
+
+
+def test_hosts_that_need_nothing_are_left_alone(job, unit_times):
+    assert job("patch_os", "-e", "reboot=never")[0] == 0
+    before = unit_times()
+    code, said = job("patch_os", "-e", "reboot=needed")
+    assert code == 0, said[-3000:]
+    assert "order: []" in said
+    assert unit_times() == before
+
+
+def test_a_degraded_peer_refuses_with_the_reason(job, lab, unit_times):
+    wait_until("the cluster is whole", lab.whole)
+    lab.on("b1", "systemctl", "stop", "consul")
+    try:
+        before = {host: units for host, units in unit_times().items() if host != "b1"}
+        code, said = job("patch_os", "-e", "members=c1", "-e", "reboot=always", "-e", "consul_gate_s=5")
+        assert code != 0
+        assert "stopped at c1" in said
+        assert "b1" in said.split("stopped at c1")[1]
+        assert {host: units for host, units in unit_times().items() if host != "b1"} == before
+    finally:
+        lab.on("b1", "systemctl", "start", "consul")
+    wait_until("Patroni sees Consul again", lab.whole)
+
+
+def test_two_hosts_are_rebooted_the_leader_last(job, lab, rebootable):
+    wait_until("the cluster is whole", lab.whole)
+    leader = lab.primary()
+    other = next(host for host in ("a1", "b1", "c1") if host != leader)
+    third = next(host for host in ("a1", "b1", "c1") if host not in (leader, other))
+    before = {host: boots(lab, host) for host in (leader, other, third)}
+    code, said = job("patch_os", "-e", f"members={leader},{other}", "-e", "reboot=always")
+    assert code == 0, said[-4000:]
+    parts = said.split("TASK [Patch act | Reboot")[1:]
+    turns = [next(line for line in part.splitlines() if line.startswith("changed: [")) for part in parts]
+    assert [turn.split("[")[1].split("]")[0] for turn in turns] == [other, leader]
+    after = {host: boots(lab, host) for host in before}
+    assert {host for host in before if before[host] != after[host]} == {leader, other}
+    wait_until("both are back", lambda: settled(lab, leader) and settled(lab, other))
+    assert lab.primary() != leader
