@@ -200,8 +200,12 @@ BAD: dict[str, tuple[str, tuple[str, ...], str, str, str]] = {
     ),
     "removed without a confirmation": (
         "scale", ("service=postgresql", "remove=pg-c-1"),
-        "confirm", f"the members that are removed, with their data: it must be confirmed by the name {PG}",
+        "confirm", f"the members that are removed: it must be confirmed by the name {PG}",
         f"add -e confirm={PG} (--check needs none)",
+    ),
+    "a lock of nobody": (
+        "unlock", ("service=postgresql",),
+        "owner", "", "add -e owner=OWNER, as the refusal names it",
     ),
     # confirmation
     "no confirmation": (
@@ -286,6 +290,7 @@ BAD: dict[str, tuple[str, tuple[str, ...], str, str, str]] = {
 }  # fmt: skip
 
 CLEAN: list[tuple[str, tuple[str, ...], dict[str, object]]] = [
+    ("unlock", ("service=postgresql", "owner=root@ops:4711-0a1b2c3d"), {"owner": "root@ops:4711-0a1b2c3d", "cluster": PG}),
     ("restart", ("service=consul", "force=true", 'reason="new kernel"', "wait_s=90", "consul_raft_multiplier=2"),
      {"cluster": CONSUL, "force": True, "wait_s": 90, "members": [], "reason": "new kernel",
       "cluster_members": ["consul-a-1", "consul-b-1", "consul-c-1"]}),

@@ -35,7 +35,12 @@ def read_contracts(roles: Path, read: Callable[[Path], Any]) -> dict[str, Contra
 def contract_from(role: str, specs: Any, rules: Any) -> Contract:
     """A contract of the parsed files. Raises ContractError when they don't fit together."""
     entry_points = (specs or {}).get("argument_specs") or {}
-    raw = {name: entry for point in entry_points.values() for name, entry in (point.get("options") or {}).items()}
+    # Only main asks an inventory for something; what another entry point requires, the playbook that calls it hands over.
+    raw = {
+        name: entry if point == "main" else {**entry, "required": False}
+        for point, spec in sorted(entry_points.items(), key=lambda item: item[0] == "main")
+        for name, entry in (spec.get("options") or {}).items()
+    }
     rules = rules or {}
     if unknown := set(rules) - RULE_KEYS:
         raise ContractError(f"role {role}: meta/rules.yml has unknown keys {', '.join(sorted(unknown))}")
