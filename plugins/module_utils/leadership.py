@@ -66,7 +66,7 @@ def hand_over(
 ) -> dict[str, Any]:
     """Carry the wish out; keys of the module's result.
 
-    `quiesce` is called right before the command, so that nothing is in flight while nobody leads and the pause is short.
+    `quiesce` is called right before the command, so that nothing is in flight while nobody leads.
 
     Raises:
         DriverError: it cannot be done, or the successor does not lead after `wait_s`.

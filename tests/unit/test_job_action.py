@@ -290,7 +290,7 @@ BAD: dict[str, tuple[str, tuple[str, ...], str, str, str]] = {
 }  # fmt: skip
 
 CLEAN: list[tuple[str, tuple[str, ...], dict[str, object]]] = [
-    ("unlock", ("service=postgresql", "owner=root@ops:4711-0a1b2c3d"), {"owner": "root@ops:4711-0a1b2c3d", "cluster": PG}),
+    ("unlock", ("service=postgresql", "owner=root@ops:4711-0a1b"), {"owner": "root@ops:4711-0a1b", "cluster": PG}),
     ("restart", ("service=consul", "force=true", 'reason="new kernel"', "wait_s=90", "consul_raft_multiplier=2"),
      {"cluster": CONSUL, "force": True, "wait_s": 90, "members": [], "reason": "new kernel",
       "cluster_members": ["consul-a-1", "consul-b-1", "consul-c-1"]}),

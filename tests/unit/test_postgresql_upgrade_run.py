@@ -164,8 +164,8 @@ def test_packages_that_are_not_installed_are_only_unpacked(member, tmp_path):
 
     upgrade, machine = member({"apt-get --quiet download": download})
     upgrade.facts([], ["postgresql-17"], 17)
-    assert machine.ran(r"dpkg-deb -x \S+postgresql-17.deb \S+/scratch/root")
-    assert f"{tmp_path}/scratch/root{tmp_path}/usr/lib/postgresql/17/bin/pg_upgrade" in machine.ran("--check")[0]
+    assert machine.ran(r"dpkg-deb -x \S+postgresql-17.deb \S+/[w]ork/root")
+    assert f"{tmp_path / 'work'}/root{tmp_path}/usr/lib/postgresql/17/bin/pg_upgrade" in machine.ran("--check")[0]
     assert not machine.ran("apt-get.* install")
 
 

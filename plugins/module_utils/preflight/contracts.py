@@ -35,7 +35,7 @@ def read_contracts(roles: Path, read: Callable[[Path], Any]) -> dict[str, Contra
 def contract_from(role: str, specs: Any, rules: Any) -> Contract:
     """A contract of the parsed files. Raises ContractError when they don't fit together."""
     entry_points = (specs or {}).get("argument_specs") or {}
-    # Only main asks an inventory for something; what another entry point requires, the playbook that calls it hands over.
+    # Only main asks an inventory for something; what another entry point requires, its playbook hands over.
     raw = {
         name: entry if point == "main" else {**entry, "required": False}
         for point, spec in sorted(entry_points.items(), key=lambda item: item[0] == "main")
