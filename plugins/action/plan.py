@@ -84,7 +84,7 @@ class ActionModule(preflight.ActionModule):
     def _variables(self, job: Mapping[str, Any], tags: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Keyed digests of what the inventory says about these services."""
         nothing = {"environment": None, "confirm": None}
-        first, second = (self._inventory(task_vars, nothing).hosts for _ in range(2))
+        first, second = (self._inventory(task_vars, nothing).hosts for _turn in range(2))
         both = [(a.name, a.variables, b.variables) for a, b in zip(first, second, strict=True)]
         templar: Any = self._templar
         key = recording.key(templar.template(task_vars.get("platform_secrets")))
