@@ -10,8 +10,9 @@ from ansible_collections.rsp.platform.plugins.plugin_utils.secret_base import Se
 from ansible_collections.rsp.platform.plugins.plugin_utils.secret_store import open_store
 
 SPEC = {
-    "secrets": {"type": "dict", "required": True, "no_log": True},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
     "once": {"type": "bool", "default": False},
+    "absent": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -30,14 +31,18 @@ class ActionModule(ActionBase):
         try:
             store = open_store(templar.template((task_vars or {}).get("platform_secrets")))
             wanted = {check_name(str(name)): _text(name, value) for name, value in arguments["secrets"].items()}
+            absent = [check_name(name) for name in arguments["absent"]]
+            gone = [name for name in absent if store.get(name) is not None]
             if self._task.check_mode:
                 known = {name: value for name in wanted if (value := store.get(name)) is not None}
                 changed = changes(known, wanted, once=arguments["once"])
             else:
-                changed = store.put(wanted, once=arguments["once"])
+                changed = store.put(wanted, once=arguments["once"], absent=absent)
         except SecretError as error:
             return {**result, "failed": True, "msg": f"rsp.platform.secret_set: {error}"}
-        return {**result, "changed": bool(changed), "names": sorted(changed)}
+        if arguments["once"] and wanted and not changed:
+            gone = []
+        return {**result, "changed": bool(changed or gone), "names": sorted(changed), "forgotten": sorted(gone)}
 
 
 def _text(name: object, value: object) -> str:

@@ -17,9 +17,13 @@ options:
     description: Name of a service, as C(consul).
     required: true
   part:
-    description: Private key, certificate, certificate with the CA behind it, or the CAs to trust.
+    description:
+      - Private key, certificate, certificate with the CA behind it, or the CAs to trust.
+      - V(issuer) is the CA that signs at present, V(sha256) the fingerprint of the certificate.
+      - V(probe_cert) and V(probe_key) belong to a client of the CA that will sign next, and are empty unless a CA is
+        rolled.
     type: str
-    choices: [key, cert, chain, ca]
+    choices: [key, cert, chain, ca, issuer, sha256, probe_cert, probe_key]
     default: cert
   host:
     description: Whose certificate; the current host unless set.
@@ -49,7 +53,9 @@ from ansible.errors import AnsibleLookupError
 from ansible_collections.rsp.platform.plugins.plugin_utils.certificates import (
     CA_BUNDLE,
     CA_CERT,
+    CA_PROBE,
     CertificateError,
+    fingerprint,
     leaf,
     placeholder,
     require_cryptography,
@@ -78,6 +84,12 @@ class LookupModule(StoreLookup):
         part = self.get_option("part")
         if part == "ca":
             return self.store.get(CA_BUNDLE) or self._pem(CA_CERT, "cert")
+        if part == "issuer":
+            return self._pem(CA_CERT, "cert")
+        if part in ("probe_cert", "probe_key"):
+            return self.store.get(f"{CA_PROBE}/{part.removeprefix('probe_')}") or ""
+        if part == "sha256":
+            return fingerprint(self._pem(f"{leaf(host, service)}/cert", "cert"))
         if stale:
             return placeholder()["key" if part == "key" else "cert"]
         if part == "chain":

@@ -37,6 +37,10 @@ options:
     description: Its private key.
     type: str
     default: ""
+  issued_before:
+    description: Certificates that were made before this moment are due, in seconds since the epoch.
+    type: float
+    default: 0
   curve:
     description: Elliptic curve of the keys.
     type: str
@@ -104,7 +108,8 @@ class LookupModule(StoreLookup):
     def _due(self, certificates: list[Wanted]) -> list[dict[str, Any]]:
         now = datetime.datetime.now(datetime.UTC)
         delivered = self.get_option("delivered")
-        policy = Policy(self.get_option("renew_days_left"), self.get_option("curve"), delivered)
+        days, curve, before = (self.get_option(name) for name in ("renew_days_left", "curve", "issued_before"))
+        policy = Policy(days, curve, delivered, before)
         authority = self.store.get(CA_CERT)
         trusted = (self.store.get(CA_BUNDLE) or authority) if delivered else authority
         found = []

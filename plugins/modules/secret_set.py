@@ -16,11 +16,16 @@ options:
   secrets:
     description: Values by name.
     type: dict
-    required: true
+    default: {}
   once:
     description: Keep the values only if the store has none of these names yet; of several runs at a time one wins.
     type: bool
     default: false
+  absent:
+    description: Names that the store forgets in the same step.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Nothing is written in check mode.
@@ -40,6 +45,11 @@ EXAMPLES = r"""
 RETURN = r"""
 names:
   description: Names of the secrets whose values changed.
+  returned: always
+  type: list
+  elements: str
+forgotten:
+  description: Names of the secrets that the store has no longer.
   returned: always
   type: list
   elements: str

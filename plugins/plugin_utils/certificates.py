@@ -22,6 +22,10 @@ else:
     NO_CRYPTOGRAPHY = None
 
 CA_CERT, CA_KEY, CA_BUNDLE = "pki/ca/cert", "pki/ca/key", "pki/ca/bundle"
+# While the CA is rolled: the one that will sign, and a client certificate of it, with which trust in it is tried out
+CA_NEXT, CA_PROBE = "pki/ca/cert.next", "pki/ca/probe"
+# Certificates begin so long before they are made, that a host whose clock is late takes them; role pki writes -5m.
+BACKDATED_S = 300
 USAGES = {"serverAuth": "1.3.6.1.5.5.7.3.1", "clientAuth": "1.3.6.1.5.5.7.3.2"}
 DAY = 86400
 
@@ -93,11 +97,13 @@ class Policy:
         renew_days_left: a certificate with fewer days left is due.
         curve: elliptic curve of the keys.
         delivered: others issue: more names, other keys, subjects and intermediate CAs are their business.
+        issued_before: a certificate that was made before this moment is due, whatever it says; seconds since the epoch.
     """
 
     renew_days_left: float
     curve: str
     delivered: bool = False
+    issued_before: float = 0
 
 
 def due(issued: Issued, wanted: Wanted, policy: Policy, now: datetime.datetime) -> str | None:
@@ -123,15 +129,17 @@ def due(issued: Issued, wanted: Wanted, policy: Policy, now: datetime.datetime) 
     names = wanted.sans - found.sans if policy.delivered else wanted.sans ^ found.sans
     curve = key.curve.name if isinstance(key, ec.EllipticCurvePrivateKey) else "none"
     own = not policy.delivered
+    made = certificate.not_valid_before_utc.timestamp() + BACKDATED_S
     reasons = (
         (key.public_key() != certificate.public_key(), "key and certificate do not belong together"),
         (certificate.not_valid_before_utc > now, f"not valid before {certificate.not_valid_before_utc:%F}"),
-        (left < policy.renew_days_left, f"{left:.1f} days left, renewed below {policy.renew_days_left:g}"),
+        (left < policy.renew_days_left, f"{span(left)} left, renewed below {span(policy.renew_days_left)}"),
         (bool(names), f"names changed: {', '.join(sorted(names))}"),
         (own and found.common_name != wanted.common_name, f"common name changed from {found.common_name!r}"),
         (own and found.usages != wanted.usages, f"usages changed from {', '.join(sorted(found.usages)) or 'none'}"),
         (own and curve != policy.curve, f"curve changed from {curve}"),
         (not any(_signed_by(certificate, issuer) for issuer in issuers), "signed by another CA"),
+        (own and made < policy.issued_before, "a new one was asked for"),
     )
     return next((text for holds, text in reasons if holds), None)
 
@@ -151,7 +159,7 @@ def authority_fault(certificate: str, key: str | None, leaf_days: float, now: da
         (not constraints.ca, "is no certificate of a CA"),
         (private is None, f"has no key: {CA_KEY} is missing"),
         (private is not None and private.public_key() != authority.public_key(), "does not belong to its key"),
-        (left < leaf_days, f"ends in {left:.0f} days, certificates for {leaf_days:g} days would outlive it"),
+        (left < leaf_days, f"ends in {left:.0f} days, certificates for {span(leaf_days)} would outlive it"),
     )
     return next((text for holds, text in reasons if holds), None)
 
@@ -159,6 +167,19 @@ def authority_fault(certificate: str, key: str | None, leaf_days: float, now: da
 def days_left(certificate: x509.Certificate, now: datetime.datetime) -> float:
     """Days until a certificate ends; negative when it has ended."""
     return (certificate.not_valid_after_utc - now).total_seconds() / DAY
+
+
+def span(days: float) -> str:
+    """Days for people; minutes where a tenth of a day says nothing."""
+    return f"{days:.1f}".removesuffix(".0") + " days" if abs(days) >= 1 else f"{days * 24 * 60:.0f} minutes"
+
+
+def fingerprint(pem: str) -> str:
+    """SHA-256 of a certificate in hexadecimal digits, the first one of several."""
+    try:
+        return x509.load_pem_x509_certificate(pem.encode()).fingerprint(hashes.SHA256()).hex()
+    except ValueError as error:
+        raise CertificateError(f"a certificate of the store is unreadable: {error}") from error
 
 
 @functools.cache

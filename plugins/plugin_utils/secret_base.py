@@ -8,7 +8,7 @@ import re
 import secrets
 import string
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
@@ -35,12 +35,13 @@ class SecretStore(Protocol):
     def get(self, name: str) -> str | None:
         """The value, or None when the store has no such secret."""
 
-    def put(self, values: Mapping[str, str], *, once: bool = False) -> dict[str, str]:
-        """Keep values, all of them or none, and say which ones changed.
+    def put(self, values: Mapping[str, str], *, once: bool = False, absent: Collection[str] = ()) -> dict[str, str]:
+        """Keep values and forget others, all of it or nothing, and say which values changed.
 
         Args:
             values: secrets by name.
-            once: keep them only if none of them is there yet, however many try at the same time.
+            once: do it only if none of them is there yet, however many try at the same time.
+            absent: names that the store shall no longer have; with `once` they go only when the values are kept.
         """
 
     def howto(self, name: str) -> str:

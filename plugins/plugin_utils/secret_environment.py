@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.plugin_utils.secret_base import SecretError, changes
@@ -40,13 +40,16 @@ class EnvironmentStore:
         """The value, or None."""
         return self._environment.get(self.variable(name)) or None
 
-    def put(self, values: Mapping[str, str], *, once: bool = False) -> dict[str, str]:
-        """Nothing when all values are there already; else an error, because an environment keeps nothing."""
+    def put(self, values: Mapping[str, str], *, once: bool = False, absent: Collection[str] = ()) -> dict[str, str]:
+        """Nothing when all is as asked already; else an error, because an environment neither keeps nor forgets."""
         known = {name: value for name in values if (value := self.get(name)) is not None}
         missing = changes(known, values, once=once)
         if missing:
             names = ", ".join(self.variable(name) for name in sorted(missing))
             raise SecretError(f"the environment back-end keeps nothing → set the environment variables {names}")
+        surplus = [self.variable(name) for name in sorted(absent) if self.get(name) is not None]
+        if surplus:
+            raise SecretError(f"the environment back-end forgets nothing → unset {', '.join(surplus)}")
         return {}
 
     def howto(self, name: str) -> str:

@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,15 @@ class FileStore:
         """The value, or None."""
         return self._read().get(name)
 
-    def put(self, values: Mapping[str, str], *, once: bool = False) -> dict[str, str]:
-        """Keep values in one atomic replacement."""
+    def put(self, values: Mapping[str, str], *, once: bool = False, absent: Collection[str] = ()) -> dict[str, str]:
+        """Keep and forget in one atomic replacement."""
         try:
             with self._locked():
                 known = self._read()
                 changed = changes(known, values, once=once)
-                if changed:
-                    self._write({**known, **changed})
+                gone = set(absent) & known.keys() if changed or not (once and values) else set[str]()
+                if changed or gone:
+                    self._write({name: value for name, value in {**known, **changed}.items() if name not in gone})
         except OSError as error:
             raise SecretError(f"{self._path} can't be written: {error.strerror}; it is as it was") from error
         return changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 BOTH = ("serverAuth", "clientAuth")
 OIDS = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
@@ -189,16 +191,35 @@ def test_a_good_one_stays():
         (90, 30, None),
         (30.01, 30, None),
         (30, 30, None),
-        (29.9, 30, "29.9 days left, renewed below 30"),
-        (1, 30, "1.0 days left, renewed below 30"),
+        (29.9, 30, "29.9 days left, renewed below 30 days"),
+        (1, 30, "1 days left, renewed below 30 days"),
         (0.5, 0, None),
-        (-0.5, 0, "-0.5 days left, renewed below 0"),
-        (-0.5, 30, "-0.5 days left, renewed below 30"),
+        (-0.5, 0, "-720 minutes left, renewed below 0 minutes"),
+        (-0.5, 30, "-720 minutes left, renewed below 30 days"),
     ],
 )
 @pytest.mark.parametrize("policy", [POLICY, CORPORATE])
 def test_days_left(days, renew, reason, policy):
     assert judged(Leaf(days=days), replace(policy, renew_days_left=renew)) == reason
+
+
+def test_minutes_where_days_say_nothing():
+    short = replace(POLICY, renew_days_left=0.005)
+    assert judged(Leaf(days=0.0069), short) is None
+    assert judged(Leaf(days=0.0035), short) == "5 minutes left, renewed below 7 minutes"
+
+
+@pytest.mark.parametrize(("before", "reason"), [(-1, None), (0, None), (1, "a new one was asked for")])
+def test_what_was_made_before_a_moment_is_due(before, reason):
+    """A certificate begins five minutes before it was made."""
+    made = GOOD.certificate.not_valid_before_utc.timestamp() + certificates.BACKDATED_S
+    assert due(ISSUED, WANTED, replace(POLICY, issued_before=made + before), NOW) == reason
+    assert due(ISSUED, WANTED, replace(CORPORATE, issued_before=made + before), NOW) is None
+
+
+def test_the_role_dates_back_as_the_judge_expects():
+    tasks = (ROOT / "roles/pki/tasks/certificate.yml").read_text(encoding="utf-8")
+    assert f'ownca_not_before: "-{certificates.BACKDATED_S // 60}m"' in tasks
 
 
 @pytest.mark.parametrize("passed", range(0, 95, 5))

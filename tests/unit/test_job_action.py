@@ -228,6 +228,10 @@ BAD: dict[str, tuple[str, tuple[str, ...], str, str, str]] = {
         "renew_certificates", ("authority=true",),
         "confirm", "this destroys trust in the old CA", "add -e confirm=rsp-staging (--check needs none)",
     ),
+    "a new CA for one service": (
+        "renew_certificates", ("authority=true", "service=consul", "confirm=rsp-staging-dc1"),
+        'authority = "true"', "is about the whole platform, not about consul alone", "leave service out",
+    ),
     "adopt without a confirmation": (
         "adopt", ("service=postgresql",),
         "confirm", "settings that were made by hand", f"add -e confirm={PG}",
@@ -304,8 +308,8 @@ CLEAN: list[tuple[str, tuple[str, ...], dict[str, object]]] = [
     ("rotate_secrets", ("service=postgresql", "secrets=postgresql/replication"),
      {"secrets": ["postgresql/replication"]}),
     ("rotate_secrets", ("service=etcd",), {"secrets": None, "cluster": "rsp-staging-etcd"}),
-    ("renew_certificates", (), {"service": "all", "services": ["consul", "etcd", "postgresql"],
-                                "cluster": "rsp-staging", "authority": False}),
+    ("renew_certificates", (), {"service": "all", "services": ["consul", "etcd", "postgresql", "haproxy"],
+                                "cluster": "rsp-staging", "authority": False, "force": False}),
     ("renew_certificates", ("authority=true", "confirm=rsp-staging"), {"authority": True}),
     ("patch_os", ("members=ops-a-1,pg-a-1",), {"members": ["pg-a-1", "ops-a-1"], "reboot": "needed"}),
     ("adopt", ("service=postgresql", f"confirm={PG}"), {"cluster_members": ["pg-a-1", "pg-b-1", "pg-c-1"]}),

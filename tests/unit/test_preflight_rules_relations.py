@@ -51,6 +51,17 @@ TRIO = [member(name) for name in ("a1", "b1", "c1")]
             "postgresql_endpoint|Patroni registers services in Consul only when that is its store"
             "|set postgresql_dcs: consul, or postgresql_endpoint: haproxy",
         ),
+        (
+            relations.pki_renews_before_the_end,
+            {"pki_leaf_days": 0.0069},
+            "pki_renew_days_left|is not below pki_leaf_days = 0.0069: every run would issue all certificates anew"
+            "|use 0.0023 or less",
+        ),
+        (
+            relations.pki_renews_before_the_end,
+            {"pki_leaf_days": 60, "pki_renew_days_left": 60},
+            "pki_renew_days_left|is not below pki_leaf_days = 60: every run would issue all certificates anew|use 20 or less",
+        ),
     ],
 )
 def test_relations_that_do_not_hold(rule, changes, line):
@@ -81,6 +92,9 @@ def test_relations_that_do_not_hold(rule, changes, line):
         ),
         (relations.postgresql_store_exists, {"postgresql_dcs": "consul", "postgresql_endpoint": "consul_dns"}),
         (relations.postgresql_store_exists, {"postgresql_dcs": "zookeeper"}),
+        (relations.pki_renews_before_the_end, {"pki_leaf_days": 0.0069, "pki_renew_days_left": 0.002}),
+        (relations.pki_renews_before_the_end, {"pki_leaf_days": 31}),
+        (relations.pki_renews_before_the_end, {"pki_leaf_days": "soon"}),
     ],
 )
 def test_relations_that_hold_or_can_not_be_judged(rule, changes):

@@ -187,6 +187,10 @@ def test_keeping_again_changes_nothing(variables, store):
         ({"a": "1"}, {"secrets": {"a": "1"}}),
         ({"a": "1"}, {"secrets": {"a": "2", "b": "3"}, "once": True}),
         ({}, {"secrets": {"a": "2", "b": "3"}, "once": True}),
+        ({"a": "1"}, {"secrets": {"b": "2"}, "absent": ["a"]}),
+        ({"a": "1"}, {"secrets": {"a": "2"}, "absent": ["a"], "once": True}),
+        ({"a": "1"}, {"absent": ["a", "b"]}),
+        ({"a": "1"}, {"absent": ["b"]}),
     ],
 )
 def test_check_mode_predicts_the_real_run(variables, store, known, task, tmp_path):
@@ -196,7 +200,8 @@ def test_check_mode_predicts_the_real_run(variables, store, known, task, tmp_pat
     predicted = keep(variables, task, check_mode=True)
     assert sorted((file.name, file.read_bytes()) for file in tmp_path.iterdir()) == before
     real = keep(variables, task)
-    assert (predicted["changed"], predicted["names"]) == (real["changed"], real["names"])
+    for said in ("changed", "names", "forgotten"):
+        assert predicted[said] == real[said]
 
 
 @pytest.mark.parametrize(

@@ -418,6 +418,29 @@ def test_an_environment_keeps_nothing(values, once, missing):
     assert "other" not in str(caught.value)
 
 
+def test_an_environment_forgets_nothing():
+    store = EnvironmentStore("X_", {"X_A": "1"})
+    assert store.put({}, absent=["b"]) == {}
+    with pytest.raises(SecretError, match="forgets nothing → unset X_A$"):
+        store.put({}, absent=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("values", "once", "left"),
+    [
+        ({}, False, {"b": "2"}),
+        ({}, True, {"b": "2"}),
+        ({"a.next": "3"}, False, {"b": "2", "a.next": "3"}),
+        ({"a.next": "3"}, True, {"b": "2", "a.next": "3"}),
+        ({"b": "3"}, True, {"a": "1", "b": "2"}),  # not kept, so nothing is forgotten either
+    ],
+)
+def test_a_file_keeps_and_forgets_in_one_step(store, values, once, left):
+    store.put({"a": "1", "b": "2"})
+    store.put(values, once=once, absent=["a", "never"])
+    assert {name: store.get(name) for name in ("a", "b", "a.next") if store.get(name)} == left
+
+
 # --- what preflight asks
 
 

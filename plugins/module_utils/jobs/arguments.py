@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ansible_collections.rsp.platform.plugins.module_utils.jobs.call import Call, problem
+from ansible_collections.rsp.platform.plugins.module_utils.jobs.table import ALL
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import COMMAND_LINE, Problem, shown
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import nearest
 
@@ -59,11 +60,14 @@ def required_given(call: Call) -> Iterator[Problem]:
 
 
 def own_parameters(call: Call) -> Iterator[Problem]:
-    """A parameter that only some services have is given for those only."""
+    """A parameter that only some services have is given for those only, and what is for all of them not for one."""
     for name, parameter in call.job.parameters.items():
         if name in call.values and parameter.services and call.services and call.services[0] not in parameter.services:
             rule = f"job {call.job.name} takes it for {', '.join(parameter.services)} only, not for {call.services[0]}"
             yield problem(name, rule, "leave it out", call.given[name])
+        elif parameter.whole and call.values.get(name) and call.service != ALL:
+            rule = f"is about the whole platform, not about {call.service} alone"
+            yield problem(name, rule, "leave service out", call.given[name])
 
 
 def no_limit(call: Call) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ KEYS = {
     "service": {"cluster", "release"},
     "parameter": {
         "about", "type", "names", "fix", "required", "default", "choices", "pattern", "range",
-        "services", "all", "leaves", "agents",
+        "services", "all", "leaves", "agents", "whole",
     },
     "job": {"about", "services", "parameters", "examples", "at_least", "one_of", "locks", "destroys"},
     "destroys": {"what", "when"},
@@ -42,6 +42,7 @@ class Parameter:
         all: `all` may stand for every service.
         leaves: how many members it must not name.
         agents: hosts that run the service's agent may be named too.
+        whole: it is for all services at once.
     """
 
     about: str
@@ -52,6 +53,7 @@ class Parameter:
     all: bool = False
     leaves: int = 0
     agents: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ def _parameter(place: str, entry: Mapping[str, Any]) -> Parameter:
         all=entry.get("all", False),
         leaves=entry.get("leaves", 0),
         agents=entry.get("agents", False),
+        whole=entry.get("whole", False),
     )
 
 

@@ -40,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     relations.postgresql_pool_fits,
     relations.postgresql_standbys_exist,
     relations.postgresql_store_exists,
+    relations.pki_renews_before_the_end,
     secrets.backend_complete,
     secrets.secrets_present,
 )

@@ -99,6 +99,17 @@ def postgresql_store_exists(inventory: Inventory) -> Iterator[Problem]:
             yield Problem((host.name,), "postgresql_endpoint", rule, fix, shown(endpoint))
 
 
+def pki_renews_before_the_end(inventory: Inventory) -> Iterator[Problem]:
+    """A certificate lives longer than the time before its end in which it is renewed; else each run issues anew."""
+    contract = inventory.contracts.get("pki")
+    names = ("pki_renew_days_left", "pki_leaf_days")
+    for host in inventory.hosts if contract else ():
+        renewed, lives = (inventory.effective(host, contract, name) for name in names)
+        if isinstance(renewed, int | float) and isinstance(lives, int | float) and renewed >= lives:
+            rule = f"is not below pki_leaf_days = {lives:g}: every run would issue all certificates anew"
+            yield Problem((host.name,), names[0], rule, f"use {lives / 3:.3g} or less", shown(renewed))
+
+
 def _members(inventory: Inventory, role: str) -> Iterator[tuple[Host, Contract]]:
     """The hosts that are members of a service, with its contract."""
     for contract, members in inventory.services():

@@ -1,0 +1,84 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Has a running HAProxy use new certificates without a reload."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: haproxy_tls
+short_description: Have a running HAProxy use new certificates and CAs without a reload
+version_added: 0.1.0
+author: rsp.platform maintainers (@rsp-platform)
+description:
+  - Hands certificates to HAProxy through its socket, each in a transaction. What is on the disk is left as it is.
+  - Nothing is reloaded. A reload would start a new process, and the old one ends its sessions after a time.
+  - What is in use already is left alone, so that a run that was cut off can be repeated.
+options:
+  socket:
+    description: HAProxy's socket, of level admin.
+    type: path
+    required: true
+  certificates:
+    description: PEM texts of certificate and key by the name of their file, as the configuration has it.
+    type: dict
+    default: {}
+  authorities:
+    description: PEM texts of CAs to trust by the name of their file, as the configuration has it.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    description: Says what would be taken. Where there is no socket yet, nothing would be.
+    support: full
+  diff_mode:
+    description: Some hold keys, so nothing is shown.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Take what the renewal brought
+  rsp.platform.haproxy_tls:
+    socket: /run/haproxy/admin.sock
+    certificates:
+      tls/server.pem: "{{ lookup('rsp.platform.certificate', 'haproxy') }}{{ lookup('rsp.platform.certificate', 'haproxy', part='key') }}"
+    authorities:
+      tls/ca.crt: "{{ lookup('rsp.platform.certificate', 'haproxy', part='ca') }}"
+"""
+
+RETURN = r"""
+taken:
+  description: Names of the files that HAProxy did not use yet.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.haproxy_tls import over, take
+from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
+
+
+def main() -> None:
+    """Doorway: texts to HAProxy."""
+    options = {
+        "socket": {"type": "path", "required": True},
+        "certificates": {"type": "dict", "default": {}, "no_log": True},
+        "authorities": {"type": "dict", "default": {}},
+    }
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    params = module.params
+    if module.check_mode and not Path(params["socket"]).exists():
+        module.exit_json(changed=False, taken=[])
+    # Trust first: a certificate of a new CA is of no use before it
+    files = {"authority": params["authorities"], "certificate": params["certificates"]}
+    try:
+        taken = take(over(params["socket"]), files, check=module.check_mode)
+    except DriverError as err:
+        module.fail_json(msg=str(err))
+    module.exit_json(changed=bool(taken), taken=taken)
+
+
+if __name__ == "__main__":
+    main()
