@@ -211,7 +211,7 @@ def converge(api: ConsulObjects, wanted: list[Object], options: Mapping[str, Any
     if not known and not check:
         api.bootstrap(options["connection"]["token"], options["wait_s"])
     actual = api.read(wanted, options["owned_keys"], options["protected"]) if known or not check else []
-    todo = plan(wanted, actual, options["prune"])
+    todo = plan(wanted, actual, options["prune"], options.get("previous", "replace"))
     for action in todo.actions:
         if not check:
             try:
@@ -273,7 +273,8 @@ def _acl_body(obj: Object, fresh: bool) -> dict[str, Any]:
     if obj.kind == "role":
         return {**sent, "Name": obj.name} if fresh else {**sent, "Name": obj.name, "ID": obj.ref}
     roles = [{"Name": name} for name in body["roles"]]
-    return {**sent, "AccessorID": obj.id, "SecretID": body["secret"], "Roles": roles, "Local": body["local"]}
+    accessor = obj.id if fresh else obj.ref
+    return {**sent, "AccessorID": accessor, "SecretID": body["secret"], "Roles": roles, "Local": body["local"]}
 
 
 def _service_body(obj: Object) -> dict[str, Any]:

@@ -56,6 +56,17 @@ options:
     type: list
     elements: str
     default: []
+  previous:
+    description:
+      - What becomes of a token whose secret is another one than the wanted. Consul can't change it in place.
+      - V(replace) deletes the token and makes it anew. V(keep) makes another one beside it, so that both are valid.
+      - V(delete) deletes what V(keep) has left, once there is a token with the wanted secret.
+    type: str
+    choices: [replace, keep, delete]
+    default: replace
+  management:
+    description: Secret of a management token that shall be there, beside the one of the bootstrap or instead of it.
+    type: str
   owned_keys:
     description: Key prefixes that O(prune) covers; other keys belong to applications.
     type: list
@@ -209,6 +220,8 @@ def objects_options() -> dict[str, Any]:
         "datacenter": {"type": "str", "default": "dc1"},
         "prune": {"type": "str", "choices": ["ignore", "report", "delete"], "default": "report"},
         "protected": {**NAMES, "default": []},
+        "previous": {"type": "str", "choices": ["replace", "keep", "delete"], "default": "replace"},
+        "management": {"type": "str", "no_log": True},
         "owned_keys": {**NAMES, "default": [], "no_log": False},
         "secrets": {"type": "dict", "default": {}, "no_log": True},
         "policies": entries(name=NAME, description=text, rules=text),

@@ -44,6 +44,9 @@ options:
     description: Password of V(root). It is set while authentication is off and logged in with afterwards.
     type: str
     required: true
+  previous_root_password:
+    description: Tried when etcd refuses O(root_password), which is set then. So the password of V(root) is rotated.
+    type: str
   users:
     description: The users beside V(root).
     type: list
@@ -157,10 +160,18 @@ unmanaged:
   sample: {users: [old], roles: []}
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.etcd_auth import Actual, DataError, parse_wanted, plan, view
+from ansible_collections.rsp.platform.plugins.module_utils.etcd_auth import (
+    ROOT,
+    Actual,
+    DataError,
+    parse_wanted,
+    plan,
+    view,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.etcd_gateway import AuthGateway
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
@@ -197,6 +208,7 @@ def argument_spec() -> dict[str, Any]:
     return {
         "connection": {"type": "dict", "required": True, "options": connection},
         "root_password": {"type": "str", "required": True, "no_log": True},
+        "previous_root_password": {"type": "str", "no_log": True},
         "users": {"type": "list", "elements": "dict", "default": [], "options": user},
         "roles": {"type": "list", "elements": "dict", "default": [], "options": role},
         "prune": {"type": "str", "choices": ["report", "delete"], "default": "report"},
@@ -210,8 +222,9 @@ def converge(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     gateway = AuthGateway(Connection.from_params(params["connection"]))
     actual = Actual()
     if not (check_mode and params["fresh"]):
-        gateway.login(params["root_password"])
+        stale = _log_in(gateway, params["root_password"], params.get("previous_root_password"))
         actual = gateway.read(wanted)
+        actual = replace(actual, stale=actual.stale | stale)
     todo = plan(wanted, actual, params["root_password"])
     for step in () if check_mode else todo.steps:
         gateway.take(step)
@@ -221,6 +234,18 @@ def converge(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "unmanaged": {"users": list(todo.unmanaged_users), "roles": list(todo.unmanaged_roles)},
         "diff": {"before": view(actual), "after": view(todo.outcome)},
     }
+
+
+def _log_in(gateway: AuthGateway, password: str, previous: str | None) -> frozenset[str]:
+    """Log in as root; what has to be set anew when only the previous password is known."""
+    try:
+        gateway.login(password)
+    except DriverError:
+        if not previous:
+            raise
+        gateway.login(previous)
+        return frozenset({ROOT})
+    return frozenset()
 
 
 def main() -> None:
