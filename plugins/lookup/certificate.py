@@ -82,18 +82,18 @@ class LookupModule(StoreLookup):
 
     def _part(self, host: str, service: str, stale: bool) -> str:
         part = self.get_option("part")
+        own = f"{leaf(host, service)}/cert"
         if part == "ca":
             return self.store.get(CA_BUNDLE) or self._pem(CA_CERT, "cert")
         if part == "issuer":
             return self._pem(CA_CERT, "cert")
         if part in ("probe_cert", "probe_key"):
             return self.store.get(f"{CA_PROBE}/{part.removeprefix('probe_')}") or ""
-        if part == "sha256":
-            return fingerprint(self._pem(f"{leaf(host, service)}/cert", "cert"))
         if stale:
             return placeholder()["key" if part == "key" else "cert"]
-        if part == "chain":
-            return self._pem(f"{leaf(host, service)}/cert", "cert") + self._pem(CA_CERT, "cert")
+        if part in ("chain", "sha256"):
+            pem = self._pem(own, "cert")
+            return pem + self._pem(CA_CERT, "cert") if part == "chain" else fingerprint(pem)
         return self._pem(f"{leaf(host, service)}/{part}", part)
 
     def _pem(self, name: str, part: str) -> str:

@@ -6,10 +6,9 @@ Pure: the options of the module and the answers of the API come in, a plan goes 
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,65 +100,15 @@ class Plan:
         return {"before": before, "after": after}
 
 
-def plan(wanted: Sequence[Object], actual: Iterable[Object], prune: str, previous: str = "replace") -> Plan:
-    """What makes `actual` become `wanted`. `prune`: ignore, report or delete what nobody asked for.
-
-    `previous` says what becomes of a token whose secret is not the wanted one: it is replaced at once, or kept while
-    one with the wanted secret is made beside it, or deleted once that one is there.
-    """
-    known = list(generations(wanted, actual, beside=previous != "replace"))
-    found = {obj.key: obj for obj in known}
+def plan(wanted: Sequence[Object], actual: Iterable[Object], prune: str) -> Plan:
+    """What makes `actual` become `wanted`. `prune`: ignore, report or delete what nobody asked for."""
+    found = {obj.key: obj for obj in actual}
     asked = {obj.key for obj in wanted}
     actions = [action for obj in wanted if (action := _action(obj, found.get(obj.key)))]
-    if previous != "replace":
-        old = {obj.name for obj in known if obj.previous}
-        actions = [_beside(a) if a.verb == "create" and a.subject.name in old else a for a in actions]
-        made = {a.subject.name for a in actions if a.verb == "create"}
-        if previous == "delete":
-            actions += [Action("delete", o, o) for o in known if o.previous and o.name not in made]
     rogue = () if prune == "ignore" else tuple(o for k, o in found.items() if k not in asked and not o.protected)
     if prune == "delete":
         actions += [Action("delete", obj, obj) for obj in rogue]
     return Plan(tuple(sorted(actions, key=_order)), rogue)
-
-
-def generations(wanted: Sequence[Object], actual: Iterable[Object], *, beside: bool) -> Iterator[Object]:
-    """What was found, with each token under the id of the wanted one of its name whose secret it has.
-
-    A token that was made beside an older one has an accessor of its name and secret. Others of a wanted name are
-    marked as previous and are never pruned; unless `beside`, the first of them stands for the wanted one.
-    """
-    others = list(actual)
-    for want in wanted:
-        if want.kind != "token" or want.body is None:
-            continue
-        same = [o for o in others if o.kind == "token" and _is_of(o, want.name)]
-        current = [o for o in same if (o.body or {}).get("secret") == want.body["secret"]]
-        stands = current or ([] if beside else sorted(same, key=lambda o: o.id != want.id))
-        for each in same:
-            others.remove(each)
-            if stands and each is stands[0]:
-                yield replace(each, id=want.id, name=want.name)
-            else:
-                yield replace(each, id=f"{each.id} (previous)", name=want.name, previous=True, protected=True)
-    yield from others
-
-
-def _is_of(token: Object, name: str) -> bool:
-    """Whether a token was made for a name, now or before its secret was rotated."""
-    secret = str((token.body or {}).get("secret", ""))
-    bootstrapped = name == RESERVED_TOKENS[0] and token.name == MANAGEMENT
-    return bootstrapped or token.id in (accessor_id(name), generation_id(name, secret))
-
-
-def generation_id(name: str, secret: str) -> str:
-    """The accessor of a token that is made while an older one of the same name is still there."""
-    return accessor_id(f"{name}#{hashlib.sha256(secret.encode()).hexdigest()}")
-
-
-def _beside(action: Action) -> Action:
-    token = action.subject
-    return replace(action, subject=replace(token, id=generation_id(token.name, (token.body or {})["secret"])))
 
 
 def _order(action: Action) -> int:
@@ -191,7 +140,11 @@ def wanted_objects(params: Mapping[str, Any]) -> list[Object]:
     objects += [_wanted_role(r, params["datacenter"]) for r in params["roles"]]
     if params.get("management"):
         body = {**_grants(MANAGES, ""), "description": MANAGEMENT, "roles": [], "local": False}
-        objects.append(Object("token", accessor_id(RESERVED_TOKENS[0]), RESERVED_TOKENS[0], {**body, "secret": params["management"]}))
+        objects.append(
+            Object(
+                "token", accessor_id(RESERVED_TOKENS[0]), RESERVED_TOKENS[0], {**body, "secret": params["management"]}
+            )
+        )
     objects += [_wanted_token(t, params["datacenter"], secrets) for t in params["tokens"]]
     objects += [_wanted_token(_node_token(n), params["datacenter"], secrets) for n in params["nodes"]]
     objects += [_wanted_key(k, secrets) for k in params["kv"]]

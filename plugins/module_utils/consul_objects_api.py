@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.rsp.platform.plugins.module_utils.consul_generations import plan_generations
 from ansible_collections.rsp.platform.plugins.module_utils.consul_objects import (
     ANONYMOUS,
     BUILTIN,
@@ -18,7 +19,6 @@ from ansible_collections.rsp.platform.plugins.module_utils.consul_objects import
     accessor_id,
     canonical_durations,
     node_token,
-    plan,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, JsonClient
 from ansible_collections.rsp.platform.plugins.module_utils.services.consul import consul_client
@@ -211,7 +211,7 @@ def converge(api: ConsulObjects, wanted: list[Object], options: Mapping[str, Any
     if not known and not check:
         api.bootstrap(options["connection"]["token"], options["wait_s"])
     actual = api.read(wanted, options["owned_keys"], options["protected"]) if known or not check else []
-    todo = plan(wanted, actual, options["prune"], options.get("previous", "replace"))
+    todo = plan_generations(wanted, actual, options["prune"], options.get("previous", "replace"))
     for action in todo.actions:
         if not check:
             try:

@@ -81,7 +81,9 @@ def ask(endpoint: Endpoint, expected: Expected) -> Served:
             if endpoint.asks_clients and expected.certificate:
                 _let_in(tls)
     except ssl.SSLCertVerificationError as err:
-        raise DriverError(f"{where} serves a certificate of another CA, or one that ended: {err.verify_message}") from None
+        raise DriverError(
+            f"{where} serves a certificate of another CA, or one that ended: {err.verify_message}"
+        ) from None
     except ssl.SSLError as err:
         raise DriverError(f"{where} refuses TLS: {err.reason or err}") from None
     except OSError as err:
@@ -105,6 +107,7 @@ def ask_all(
     endpoints: Sequence[Endpoint],
     expected: Expected,
     wait_s: float,
+    *,
     question: Callable[[Endpoint, Expected], Served] = ask,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,

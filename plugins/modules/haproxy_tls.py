@@ -40,7 +40,7 @@ EXAMPLES = r"""
   rsp.platform.haproxy_tls:
     socket: /run/haproxy/admin.sock
     certificates:
-      tls/server.pem: "{{ lookup('rsp.platform.certificate', 'haproxy') }}{{ lookup('rsp.platform.certificate', 'haproxy', part='key') }}"
+      tls/server.pem: "{{ certificate_and_key }}"
     authorities:
       tls/ca.crt: "{{ lookup('rsp.platform.certificate', 'haproxy', part='ca') }}"
 """

@@ -73,7 +73,6 @@ def statements(passwords: Mapping[str, str], kept: Mapping[str, str | None]) -> 
         raise DriverError(f"there is no role {', '.join(strangers)}")
     return {
         role: Statement(
-            "postgres",
             f"role {role}: set password",
             "ALTER ROLE {} PASSWORD {}",
             (Ident(role), Literal(scram.verifier(password), secret=True)),
@@ -96,7 +95,13 @@ def main() -> None:
     if not available():
         module.fail_json(msg=missing_required_lib("psycopg2"))
     session = Session(
-        {"hosts": [params["socket_dir"]], "port": params["port"], "user": params["user"], "password": None, "ca_path": None}
+        {
+            "hosts": [params["socket_dir"]],
+            "port": params["port"],
+            "user": params["user"],
+            "password": None,
+            "ca_path": None,
+        }
     )
     try:
         kept = {str(name): verifier for name, verifier in session.query("postgres", VERIFIERS)}

@@ -85,6 +85,8 @@ problems:
   elements: str
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.tls_probe import PROTOCOLS, Endpoint, Expected, ask_all
 
@@ -114,7 +116,7 @@ def main() -> None:
     params = module.params
     expected = Expected(params["authority"], params["sha256"], params["client_certificate"], params["client_key"])
     served, problems = ask_all([Endpoint(**each) for each in params["endpoints"]], expected, params["wait_s"])
-    result = {"served": [each.as_dict() for each in served], "problems": problems}
+    result: dict[str, Any] = {"served": [each.as_dict() for each in served], "problems": problems}
     if problems:
         module.fail_json(msg="; ".join(problems), **result)
     module.exit_json(changed=False, **result)

@@ -9,6 +9,8 @@ import threading
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.haproxy_tls import over, take
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
+from ansible_collections.rsp.platform.plugins.modules import haproxy_tls
+from module_call import call
 
 SET = re.compile(r"set ssl (cert|ca-file) (\S+) <<\n(.*)\n\n", re.DOTALL)
 
@@ -88,5 +90,22 @@ def test_the_socket_is_asked_one_command_a_connection(tmp_path):
         thread.start()
         assert over(str(path))("show info\n") == "got show info"
         thread.join()
-    with pytest.raises(DriverError, match="HAProxy does not answer at .*admin.sock: Connection refused"):
+    with pytest.raises(DriverError, match=r"HAProxy does not answer at .*admin\.sock: Connection refused"):
         over(str(path))("show info\n")
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_the_module_hands_trust_over_first(monkeypatch, tmp_path, check, capsys):
+    process = Process(ca="old", pem="old")
+    monkeypatch.setattr(haproxy_tls, "over", lambda _path: process)
+    path = tmp_path / "admin.sock"
+    path.touch()
+    given = {"socket": str(path), "authorities": {"ca": "new"}, "certificates": {"pem": "new"}}
+    assert call(haproxy_tls.main, capsys, check=check, **given)["taken"] == ["ca", "pem"]
+    assert process.used["pem"] == ("old" if check else "new")
+
+
+def test_check_mode_before_the_first_start(tmp_path, capsys):
+    given = {"socket": str(tmp_path / "none"), "certificates": {"pem": "new"}}
+    assert call(haproxy_tls.main, capsys, check=True, **given)["taken"] == []
+    assert call(haproxy_tls.main, capsys, **given)["failed"] is True

@@ -60,7 +60,8 @@ TRIO = [member(name) for name in ("a1", "b1", "c1")]
         (
             relations.pki_renews_before_the_end,
             {"pki_leaf_days": 60, "pki_renew_days_left": 60},
-            "pki_renew_days_left|is not below pki_leaf_days = 60: every run would issue all certificates anew|use 20 or less",
+            "pki_renew_days_left|is not below pki_leaf_days = 60: every run would issue all certificates anew"
+            "|use 20 or less",
         ),
     ],
 )

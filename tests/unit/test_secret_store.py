@@ -421,7 +421,7 @@ def test_an_environment_keeps_nothing(values, once, missing):
 def test_an_environment_forgets_nothing():
     store = EnvironmentStore("X_", {"X_A": "1"})
     assert store.put({}, absent=["b"]) == {}
-    with pytest.raises(SecretError, match="forgets nothing → unset X_A$"):
+    with pytest.raises(SecretError, match=r"forgets nothing → unset X_A$"):
         store.put({}, absent=["a", "b"])
 
 

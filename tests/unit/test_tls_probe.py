@@ -16,9 +16,10 @@ from ansible_collections.rsp.platform.plugins.module_utils.tls_probe import (
     ask,
     ask_all,
 )
+from ansible_collections.rsp.platform.plugins.modules import tls_probe
 from cryptography.hazmat.primitives import hashes
+from module_call import call
 from test_certificates import Leaf, make_ca
-
 
 CA, OTHER = make_ca(), make_ca("Other")
 LONG = Leaf(days=3000)
@@ -70,7 +71,11 @@ def listener(tmp_path):
 
 @pytest.mark.parametrize(
     "how",
-    [{}, {"protocol": "postgresql", "before": SSL_REQUEST, "answer": b"S"}, {"protocol": "consul_rpc", "before": b"\x03"}],
+    [
+        {},
+        {"protocol": "postgresql", "before": SSL_REQUEST, "answer": b"S"},
+        {"protocol": "consul_rpc", "before": b"\x03"},
+    ],
 )
 def test_what_is_served(listener, how):
     served = ask(listener(**how), Expected(CA.pem, sha256(GOOD)))
@@ -125,6 +130,17 @@ def test_it_is_asked_until_it_is_right_or_time_is_over(late, problems):
         clock[0] += seconds
 
     endpoints = [Endpoint(name, "h", 1) for name in "ab"]
-    served, found = ask_all(endpoints, Expected(CA.pem), 3, question, lambda: clock[0], sleep)
+    served, found = ask_all(endpoints, Expected(CA.pem), 3, question=question, clock=lambda: clock[0], sleep=sleep)
     assert (len(served), found) == (2 - problems, ["b is late"] * problems)
     assert asked.count("a") == 1  # what was right is not asked again
+
+
+def test_the_module_says_what_is_served_and_what_is_wrong(listener, capsys):
+    at = listener()
+    endpoints = [{"name": "x", "address": at.address, "port": at.port}]
+    good = call(tls_probe.main, capsys, endpoints=endpoints, authority=CA.pem, sha256=sha256(GOOD), wait_s=0)
+    assert [each["sha256"] for each in good["served"]] == [sha256(GOOD)]
+    assert good["changed"] is False
+    bad = call(tls_probe.main, capsys, endpoints=endpoints, authority=OTHER.pem, wait_s=0)
+    assert bad["failed"] is True
+    assert bad["problems"] == [bad["msg"]]

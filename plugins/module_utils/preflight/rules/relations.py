@@ -103,7 +103,9 @@ def pki_renews_before_the_end(inventory: Inventory) -> Iterator[Problem]:
     """A certificate lives longer than the time before its end in which it is renewed; else each run issues anew."""
     contract = inventory.contracts.get("pki")
     names = ("pki_renew_days_left", "pki_leaf_days")
-    for host in inventory.hosts if contract else ():
+    if contract is None:
+        return
+    for host in inventory.hosts:
         renewed, lives = (inventory.effective(host, contract, name) for name in names)
         if isinstance(renewed, int | float) and isinstance(lives, int | float) and renewed >= lives:
             rule = f"is not below pki_leaf_days = {lives:g}: every run would issue all certificates anew"
