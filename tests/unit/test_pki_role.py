@@ -271,6 +271,64 @@ def test_a_corporate_ca_that_ends_too_soon_is_not_even_kept(site, tmp_path):
     assert site.store.get("pki/ca/cert") is None
 
 
+ROLL = [
+    {
+        "name": "Test | Roll the authority",
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [
+            {
+                "name": "Test | One step",
+                "ansible.builtin.include_role": {
+                    "name": "rsp.platform.pki",
+                    "tasks_from": "roll",
+                    "apply": {"run_once": True},
+                },
+            }
+        ],
+    }
+]
+
+
+def test_the_authority_is_rolled_step_by_step(site, tmp_path):
+    """Each step twice, as after a cut, and none before its turn."""
+    assert site.run("--limit", "h1").code == 0
+    old = site.get("pki/ca/cert")
+    site.write("play.yml", ROLL)
+
+    def stepped(to: str) -> tuple[set[tuple[str, str]], str | None]:
+        run = site.run("-vvv", pki_roll_to=to)
+        assert run.code == 0, run.output
+        assert "PRIVATE KEY-----" not in run.output
+        return run.changed, site.store.get("pki/ca/roll")
+
+    for early in ("issue", "retire", "done"):
+        assert stepped(early) == (set(), None)
+    assert stepped("trust")[1] == "trust"
+    new = site.get("pki/ca/cert.next")
+    assert site.get("pki/ca/bundle") == f"{old.strip()}\n{new.strip()}\n"
+    assert site.get("pki/ca/cert") == old
+    (tmp_path / "new.pem").write_text(new)
+    assert "OK" in openssl("verify", "-CAfile", f"{tmp_path}/new.pem", text=site.get("pki/ca/probe/cert"))
+    for again in ("trust", "retire", "done"):
+        assert stepped(again) == (set(), "trust")
+
+    assert stepped("issue")[1] == "issue"
+    assert (site.get("pki/ca/cert"), site.store.get("pki/ca/cert.next")) == (new, None)
+    for again in ("trust", "issue", "done"):
+        assert stepped(again) == (set(), "issue")
+    site.write("play.yml", PLAY)
+    assert "signed by another CA" in site.run("--limit", "h1").output
+    assert "OK" in openssl("verify", "-CAfile", f"{tmp_path}/new.pem", text=site.get("pki/h1/consul/cert"))
+
+    site.write("play.yml", ROLL)
+    assert stepped("retire")[1] == "retire"
+    assert site.store.get("pki/ca/bundle") is None
+    assert stepped("issue") == (set(), "retire")
+    assert stepped("done")[1] is None
+    assert site.store.get("pki/ca/probe/key") is None
+
+
 def made_by_hand(directory: Path, days: int) -> dict[str, str]:
     """A corporate CA as variables of the role."""
     directory.mkdir()
