@@ -16,6 +16,7 @@ from consul_ledger import ConsulWriter
 from cryptography import x509
 from lab import secret, wait_until
 from ledger import Writer, prepare, present
+from rolling import job
 
 TABLE = "certificates_ledger"
 MEMBER = "c1"
@@ -123,10 +124,10 @@ def authorities(lab):
         ((), (80, 90)),  # what has ten minutes is due by itself
     ],
 )
-def test_certificates_are_renewed_and_nobody_notices(lab, conninfo, job, arguments, days):
+def test_certificates_are_renewed_and_nobody_notices(lab, conninfo, arguments, days):
     before = all_served(lab)
     with Load(lab, conninfo) as load:
-        code, output = job("renew_certificates", *arguments)
+        code, output = job("renew_certificates", "all", *arguments)
     assert code == 0, output[-4000:]
     load.check()
     after = all_served(lab)
@@ -136,25 +137,25 @@ def test_certificates_are_renewed_and_nobody_notices(lab, conninfo, job, argumen
         assert days[0] < left < days[1], (place, left)
 
 
-def test_what_is_not_due_is_left_alone(lab, job):
+def test_what_is_not_due_is_left_alone(lab):
     before = {place: each.serial_number for place, each in all_served(lab).items()}
-    code, output = job("renew_certificates")
+    code, output = job("renew_certificates", "all")
     assert code == 0, output[-4000:]
     assert {place: each.serial_number for place, each in all_served(lab).items()} == before
     assert not re.search(r"changed=[1-9]", output.replace("localhost", "")), output[-3000:]
 
 
-def test_check_mode_says_what_a_roll_would_do_and_does_nothing(lab, job):
-    code, output = job("renew_certificates", "-e", "authority=true", "--check")
+def test_check_mode_says_what_a_roll_would_do_and_does_nothing(lab):
+    code, output = job("renew_certificates", "all", "-e", "authority=true", "--check")
     assert code == 0, output[-4000:]
     assert authorities(lab) == 1
 
 
-def test_the_authority_is_rolled_but_never_over_a_member_that_serves_the_old_one(lab, conninfo, job):
+def test_the_authority_is_rolled_but_never_over_a_member_that_serves_the_old_one(lab, conninfo):
     """Planted: the pooler of one member can't be reloaded. The roll stops before the old CA goes, and then goes on."""
     old = {certificate.issuer.public_bytes() for certificate in all_served(lab).values()}
     ca_before = Path(lab.ca).read_text(encoding="utf-8")
-    roll = ("renew_certificates", "-e", "authority=true", "-e", "confirm=rsp-local")
+    roll = ("renew_certificates", "all", "-e", "authority=true", "-e", "confirm=rsp-local")
     planted = f"mkdir -p {Path(BROKEN).parent}; printf '[Service]\\nExecReload=\\nExecReload=/bin/true\\n' > {BROKEN}"
     with Load(lab, conninfo) as load:
         lab.on(MEMBER, "sh", "-c", f"{planted}; systemctl daemon-reload")

@@ -13,6 +13,7 @@ import pytest
 from consul_ledger import ConsulWriter
 from lab import secret, wait_until
 from ledger import Writer, prepare, present
+from rolling import job
 
 CONSUL = ("gossip", "bootstrap-token", "monitor", "smoke", "operations", "dns", "agent/a1")
 POSTGRESQL = ("postgresql/superuser", "postgresql/replication", "postgresql/rewind", "postgresql/restapi",
@@ -39,13 +40,13 @@ def refused(lab, path, token):
     return consul(lab, path, token)[0] in (401, 403)
 
 
-def test_consul_holds_both_until_the_old_ones_are_retired(lab, job):
+def test_consul_holds_both_until_the_old_ones_are_retired(lab):
     names = [f"consul/{name}" for name in CONSUL]
     old = values(names)
     writer = ConsulWriter(lab.services["consul"]["rw"], old["consul/smoke"], lab.ca, 0.01)
     writer.start()
     wait_until("the writer writes", lambda: len(writer.ledger.acked) > 50, 30)
-    code, output = job("rotate_secrets", "-e", "service=consul", "-e", "keep_old=true")
+    code, output = job("rotate_secrets", "consul", "-e", "keep_old=true")
     assert code == 0, output[-4000:]
     new = values(names)
     assert all(new[name] != old[name] for name in names)
@@ -59,7 +60,7 @@ def test_consul_holds_both_until_the_old_ones_are_retired(lab, job):
     writer = ConsulWriter(lab.services["consul"]["rw"], new["consul/smoke"], lab.ca, 0.01)
     writer.start()
     wait_until("the writer writes again", lambda: len(writer.ledger.acked) > 50, 30)
-    code, more = job("rotate_secrets", "-e", "service=consul")
+    code, more = job("rotate_secrets", "consul")
     assert code == 0, more[-4000:]
     writer.stop()
     writer.join(30)
@@ -74,13 +75,13 @@ def test_consul_holds_both_until_the_old_ones_are_retired(lab, job):
         assert value not in output + more
 
 
-def test_postgresql_gets_new_passwords_under_load(lab, conninfo, job):
+def test_postgresql_gets_new_passwords_under_load(lab, conninfo):
     old = values(POSTGRESQL)
     prepare(conninfo, TABLE)
     writer = Writer(conninfo, TABLE, 0.01)
     writer.start()
     wait_until("the writer writes", lambda: len(writer.ledger.acked) > 50, 30)
-    code, output = job("rotate_secrets", "-e", "service=postgresql")
+    code, output = job("rotate_secrets", "postgresql")
     assert code == 0, output[-4000:]
     enough = len(writer.ledger.acked) + 50
     wait_until("the writer still writes", lambda: len(writer.ledger.acked) > enough, 30)
@@ -107,12 +108,12 @@ def test_postgresql_gets_new_passwords_under_load(lab, conninfo, job):
         assert value not in output
 
 
-def test_etcd_root_and_operations(job):
+def test_etcd_root_and_operations():
     names = ("etcd/root", "etcd/operations")
     old = values(names)
-    code, output = job("rotate_secrets", "-e", "service=etcd")
+    code, output = job("rotate_secrets", "etcd")
     assert code == 0, output[-4000:]
     new = values(names)
     assert all(new[name] != old[name] for name in names)
-    code, output = job("site", "--tags", "etcd")  # root logs in with it, and nothing is out of line
+    code, output = job("site", "etcd", "--tags", "etcd")  # root logs in with it, and nothing is out of line
     assert code == 0, output[-4000:]
