@@ -73,9 +73,11 @@ def test_parameters_do_not_overwrite_what_is_computed():
 def test_a_clusters_name_is_that_of_the_roles():
     for name, service in TABLE.services.items():
         verify = yaml.safe_load((ROOT / f"roles/{name}/tasks/verify.yml").read_text(encoding="utf-8"))
-        used = next(
-            task["rsp.platform.service_gate"]["cluster"] for task in verify if "rsp.platform.service_gate" in task
-        )
+        gates = [task["rsp.platform.service_gate"] for task in verify if "rsp.platform.service_gate" in task]
+        if not gates:  # hosts that don't know each other have no gate, so nothing else names them
+            assert (name, service.cluster) == ("haproxy", "{{ platform_name }}-haproxy")
+            continue
+        used = gates[0]["cluster"]
         main = ROOT / f"roles/{name}/vars/main.yml"
         internal = yaml.safe_load(main.read_text(encoding="utf-8")) if main.is_file() else {}
         assert internal.get(used.strip("{} "), used) == service.cluster
