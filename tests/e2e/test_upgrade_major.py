@@ -251,6 +251,10 @@ def test_a_dead_controller_can_be_followed_by_a_rollback(cluster, conninfo):
     assert cluster.digests() == before
     assert cluster.left_over() == {}
     assert writable(conninfo)
+    rc, output = cluster.upgrade(*confirmed(cluster))
+    assert rc != 0
+    owner = re.search(r"is locked by (\S+)", output)[1]
+    assert job("unlock", "postgresql", "-e", f"owner={owner}")[0] == 0
 
 
 def test_a_rollback_of_nothing_is_refused(cluster):
