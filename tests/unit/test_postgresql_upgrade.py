@@ -202,7 +202,7 @@ def test_control_files_of_extensions():
 
 def test_where_debian_keeps_extensions():
     assert upgrade.share_dir("/usr/lib/postgresql/17/bin") == "/usr/share/postgresql/17"
-    assert upgrade.share_dir("/tmp/x/root/usr/lib/postgresql/17/bin") == "/tmp/x/root/usr/share/postgresql/17"
+    assert upgrade.share_dir("/tmp/x/tree/usr/lib/postgresql/17/bin") == "/tmp/x/tree/usr/share/postgresql/17"
 
 
 def test_settings_that_are_gone():

@@ -48,7 +48,7 @@ class Machine:
         """What a command does to the disk."""
         words = line.split()
         if line.startswith("mktemp"):
-            (self.root / "work").mkdir()
+            (self.root / "place").mkdir()
         elif line.startswith("rm -rf"):
             shutil.rmtree(words[2], ignore_errors=True)
         elif line.startswith("rm -f"):
@@ -65,7 +65,7 @@ class Machine:
         """What a command prints."""
         described = "work_mem\tuser\n" + ("" if "/17/" in line else "gone_setting\tuser\n")
         answers = {
-            "^mktemp": f"{self.root / 'work'}\n",
+            "^mktemp": f"{self.root / 'place'}\n",
             "pg_controldata": FRESH if "/17/" in line else STOPPED,
             "--describe-config": described,
             "--version": "postgres (PostgreSQL) 17.12\n",
@@ -127,7 +127,7 @@ def test_the_report_tries_and_leaves_nothing(member, tmp_path):
     assert machine.ran("pg_upgrade .*--check")
     assert not machine.ran("pg_upgrade (?!.*--check)")
     assert not machine.ran("claim")
-    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "place").exists()
     assert list((tmp_path / "pg" / "17").iterdir()) == []
 
 
@@ -154,18 +154,18 @@ def test_a_trial_that_breaks_is_removed_too(member, tmp_path):
     upgrade, _machine = member({"pg_dumpall": (1, "", "pg_dumpall: error: connection failed\n")})
     with pytest.raises(UpgradeError, match="pg_dumpall failed: pg_dumpall: error: connection failed"):
         upgrade.facts([], [], 17)
-    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "place").exists()
 
 
 def test_packages_that_are_not_installed_are_only_unpacked(member, tmp_path):
     def download(_line):
-        (tmp_path / "work" / "postgresql-17.deb").touch()
+        (tmp_path / "place" / "postgresql-17.deb").touch()
         return 0, "", ""
 
     upgrade, machine = member({"apt-get --quiet download": download})
     upgrade.facts([], ["postgresql-17"], 17)
-    assert machine.ran(r"dpkg-deb -x \S+postgresql-17.deb \S+/work/root")
-    assert f"{tmp_path}/work/root{tmp_path}/usr/lib/postgresql/17/bin/pg_upgrade" in machine.ran("--check")[0]
+    assert machine.ran(r"dpkg-deb -x \S+postgresql-17.deb \S+/place/tree")
+    assert f"{tmp_path}/place/tree{tmp_path}/usr/lib/postgresql/17/bin/pg_upgrade" in machine.ran("--check")[0]
     assert not machine.ran("apt-get.* install")
 
 

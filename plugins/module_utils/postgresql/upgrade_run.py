@@ -230,8 +230,8 @@ class Upgrade:
             return self
         self._as_postgres(["apt-get", "--quiet", "download", *packages], cwd=work)
         for file in sorted(Path(work).glob("*.deb")):
-            self._as_postgres(["dpkg-deb", "-x", str(file), f"{work}/root"])
-        return replace(self, places=replace(self.places, new_bin=f"{work}/root{self.places.new_bin}"))
+            self._as_postgres(["dpkg-deb", "-x", str(file), f"{work}/tree"])
+        return replace(self, places=replace(self.places, new_bin=f"{work}/tree{self.places.new_bin}"))
 
     def _last_words(self, data: Path) -> list[str]:
         """What the newest logs of pg_upgrade complain of."""
