@@ -55,7 +55,8 @@ def secret():
             "ansible", CLIENT, "-i", str(INVENTORY), "--one-line", "-m", "ansible.builtin.debug", "-a", message,
             ANSIBLE_CALLBACK_RESULT_FORMAT="json",
         )  # fmt: skip
-        return json.loads(said.split("=>", 1)[1])["msg"]
+        # Callbacks may say something after the result
+        return json.JSONDecoder().raw_decode(said.split("=>", 1)[1].lstrip())[0]["msg"]
 
     return read
 
