@@ -221,7 +221,8 @@ def settings_gone(wanted: Collection[str], old: Collection[str], new: Collection
 
 def schema_errors(text: str) -> list[str]:
     """What the new release refused of the schema; that the superuser exists already is no error."""
-    return [line for line in text.splitlines() if "ERROR:" in line and not EXISTS.search(line)]
+    found = [line for line in text.splitlines() if "ERROR:" in line and not EXISTS.search(line)]
+    return [line[line.index("ERROR:") :] for line in found]
 
 
 def telling(text: str, most: int = 20) -> list[str]:

@@ -245,8 +245,9 @@ class Upgrade:
     def _last_words(self, data: Path) -> list[str]:
         """What the newest logs of pg_upgrade complain of."""
         logs = sorted(data.glob("pg_upgrade_output.d/*/log/*.log"), key=lambda file: file.stat().st_mtime)
-        found = [line for file in logs for line in pure.telling(file.read_text(encoding="utf-8", errors="replace"), 5)]
-        return found[-5:]
+        found = [line for file in logs for line in pure.telling(file.read_text(encoding="utf-8", errors="replace"))]
+        causes = [line for line in found if "ERROR" in line or "error:" in line] or found
+        return [line.partition("; command:")[0] for line in dict.fromkeys(causes)][:3]
 
     def _databases(self) -> list[str]:
         rows = self._query("postgres", "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
