@@ -20,13 +20,14 @@ class NoOrderError(ValueError):
         self.reasons = reasons
 
 
-def settled(state: ServiceState, expected: Collection[str], max_lag: int) -> Verdict:
+def settled(state: ServiceState, expected: Collection[str], max_lag: int, current: Collection[str] = ()) -> Verdict:
     """Whether the service is whole: every expected member is there and healthy, a leader is known, nobody lags.
 
     Args:
         state: what the driver saw.
         expected: names of the members that must be there; empty closes the gate.
         max_lag: the largest lag that counts as caught up, in the driver's unit.
+        current: names of the members that may wait for no restart, because they had one.
     """
     reasons: list[str] = list(state.problems)
     if not expected:
@@ -42,6 +43,10 @@ def settled(state: ServiceState, expected: Collection[str], max_lag: int) -> Ver
             reasons.append(_behind(member, max_lag))
         elif member.lag is None and member.voter and name != state.leader:
             reasons.append(f"the lag of {name} is unknown")
+    for name in sorted(current):
+        waits = member.pending_restart if (member := state.member(name)) else None
+        if waits is not False:
+            reasons.append(f"{name} still waits for a restart" if waits else f"whether {name} is current is unknown")
     return closed(*reasons, members=names(state.members)) if reasons else opened(leader=state.leader)
 
 

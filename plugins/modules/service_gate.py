@@ -52,6 +52,13 @@ options:
     description: Names of the members that must be there; those of O(members) by default. V(may_lead) expects none.
     type: list
     elements: str
+  current:
+    description:
+      - Names of members that were restarted and may wait for no further restart, for O(question=settled).
+      - A member that still does keeps the gate closed. Only PostgreSQL knows whether a member waits.
+    type: list
+    elements: str
+    default: []
   max_lag:
     description: The largest lag that counts as caught up, in the driver's unit (bytes or log entries).
     type: int
@@ -158,6 +165,7 @@ def gate_options() -> dict[str, Any]:
         "holder": {"type": "str"},
         "owner": {"type": "str"},
         "expected": {"type": "list", "elements": "str"},
+        "current": {"type": "list", "elements": "str", "default": []},
         "max_lag": {"type": "int", "default": 0},
         "wait_s": {"type": "float", "default": 60},
         "interval_s": {"type": "float", "default": 1},
@@ -180,7 +188,7 @@ def ask(state: ServiceState, params: dict[str, Any]) -> Verdict:
         return (may_forget if params["question"] == "may_forget" else gone)(state, params["member"])
     if params["question"] in ("may_upgrade", "runs"):
         return (may_upgrade if params["question"] == "may_upgrade" else runs)(state, params["version"])
-    return settled(state, expected, max_lag)
+    return settled(state, expected, max_lag, params["current"])
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from ansible_collections.rsp.platform.plugins.module_utils.plan.postmaster import POSTMASTER
 from lab import run, wait_until
+from rolling import acted
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATE = ROOT / ".lab"
@@ -102,8 +103,7 @@ def test_it_does_exactly_what_was_planned(plan, job, lab, playbook):
     order = [name for name in made["plan"]["live"]["consul"]["order"] if name in made["plan"]["restarts"]["consul"]]
     code, said = job("apply", *arguments(made, "-e", WORDS))
     assert code == 0, said[-4000:]
-    turns = [line.split("[")[1].split("]")[0] for line in said.splitlines() if line.startswith("changed: [")]
-    assert turns[-len(order) :] == order
+    assert acted(said) == order
     assert order[-1] == consul_leader(made)
     assert 'log_level = "warn"' in lab.on("a1", "cat", "/etc/consul.d/consul.hcl").replace("  ", " ")
     after = plan("-e", "service=consul", "-e", WORDS)

@@ -20,6 +20,8 @@ def versions(lab):
 @pytest.fixture
 def old_release(lab, playbook):
     """Consul on the release before, put there through the files and the engine: only tests go back."""
+    both = [{"name": "consul", "version": version} for version in (OLD, NEW)]
+    playbook("mirror", "-e", json.dumps({"mirror_artifacts": both}))
     playbook("site", "--tags", "consul", "-e", f"consul_version={OLD}")
     code, output = job("restart", "consul")
     assert code == 0, output[-2000:]
@@ -27,6 +29,7 @@ def old_release(lab, playbook):
     yield
     job("upgrade", "consul", "-e", f"version={NEW}")
     wait_until("the new release runs", lambda: set(versions(lab).values()) == {NEW}, 60)
+    playbook("mirror")
 
 
 @pytest.mark.usefixtures("old_release")

@@ -120,6 +120,12 @@ PLANTED = [
         TASK + "  a.b.c: {}\n  when: '{{ x }}'\n",
         "a template",
     ),
+    (
+        "backslashes_are_single",
+        "roles/demo/tasks/preflight.yml",
+        TASK + "  a.b.c: {x: '(\\\\\\\\d)'}\n",
+        "doubled",
+    ),
     ("plugins_have_tests", "plugins/lookup/other.py", "A = 1\n", "no unit test imports it"),
     ("plugins_have_tests", "plugins/modules/demo.py", "A = 1\n" * 60, "lines of unit tests for"),
     ("plugins_say_what_they_support", "plugins/modules/demo.py", 'DOCUMENTATION = ""\n', "check_mode: is missing"),

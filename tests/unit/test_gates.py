@@ -59,6 +59,20 @@ def test_settled(state, expected, reason):
     assert verdict.open is (reason is None)
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (changed(pending_restart=False), None),
+        (changed(pending_restart=True), "c3 still waits for a restart"),
+        (changed(pending_restart=None), "whether c3 is current is unknown"),
+        (replace(WHOLE, members=(C1, C2)), "whether c3 is current is unknown"),
+    ],
+)
+def test_a_member_that_was_restarted_waits_for_no_restart(state, reason):
+    assert settled(state, ("c1", "c2"), max_lag=10, current=["c3"]).reason == reason
+    assert settled(state, ("c1", "c2"), max_lag=10).open
+
+
 # may_lead, after_removal and rolling_order: the same for all services
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rules.core import Report, rule
-from rules.tree import all_tasks, where
+from rules.tree import all_tasks, load, playbooks, task_files, where
 
 COMMANDS = tuple(f"ansible.builtin.{name}" for name in ("command", "shell", "raw", "script", "expect"))
 MOST_COMMANDS = 0.02
@@ -126,4 +127,25 @@ def conditions_are_boolean(root: Path) -> Report:
             report.expect("| length" not in text or re.search(r"\| length\s*(>|<|=|!|\))", text) is not None,
                           f"{where(root, path)}: '{text}' is a number, not a condition")  # fmt: skip
             report.expect("{{" not in text, f"{where(root, path)}: '{text}' is a template inside a condition")
+    return report
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """Every string inside parsed YAML."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        yield from _texts(list(content.values()))
+    elif isinstance(content, list):
+        for item in content:
+            yield from _texts(item)
+
+
+@rule
+def backslashes_are_single(root: Path) -> Report:
+    """Ansible keeps a backslash inside a template as it stands: a doubled one reaches regular expressions doubled."""
+    report = Report()
+    for path in [*task_files(root), *playbooks(root), *(root / "roles").glob("*/vars/**/*.yml")]:
+        doubled = [text for text in _texts(load(path)) if "\\\\" in text]
+        report.expect(not doubled, f"{where(root, path)}: doubled backslash in {doubled[:1]}")
     return report
