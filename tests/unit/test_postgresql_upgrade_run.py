@@ -48,7 +48,7 @@ class Machine:
         """What a command does to the disk."""
         words = line.split()
         if line.startswith("mktemp"):
-            (self.root / "work").mkdir()
+            (self.root / "place").mkdir()
         elif line.startswith("rm -rf"):
             shutil.rmtree(words[2], ignore_errors=True)
         elif line.startswith("rm -f"):
@@ -65,7 +65,7 @@ class Machine:
         """What a command prints."""
         described = "work_mem\tuser\n" + ("" if "/17/" in line else "gone_setting\tuser\n")
         answers = {
-            "^mktemp": f"{self.root / 'work'}\n",
+            "^mktemp": f"{self.root / 'place'}\n",
             "pg_controldata": FRESH if "/17/" in line else STOPPED,
             "--describe-config": described,
             "--version": "postgres (PostgreSQL) 17.12\n",
@@ -127,7 +127,7 @@ def test_the_report_tries_and_leaves_nothing(member, tmp_path):
     assert machine.ran("pg_upgrade .*--check")
     assert not machine.ran("pg_upgrade (?!.*--check)")
     assert not machine.ran("claim")
-    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "place").exists()
     assert list((tmp_path / "pg" / "17").iterdir()) == []
 
 
@@ -147,26 +147,32 @@ def test_complaints_of_the_trial_are_in_the_report(member):
     upgrade, _machine = member({"pg_upgrade .*--check": check, "--file=.*schema.sql$": load})
     facts = upgrade.facts([], [], 17)
     assert facts.trial[0].startswith("pg_upgrade --check: Checking for reg*")
-    assert facts.trial[-1].startswith("the schema does not load: psql:s.sql:9: ERROR")
+    assert facts.trial[-1].startswith("the schema does not load: ERROR")
 
 
 def test_a_trial_that_breaks_is_removed_too(member, tmp_path):
     upgrade, _machine = member({"pg_dumpall": (1, "", "pg_dumpall: error: connection failed\n")})
     with pytest.raises(UpgradeError, match="pg_dumpall failed: pg_dumpall: error: connection failed"):
         upgrade.facts([], [], 17)
-    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "place").exists()
 
 
 def test_packages_that_are_not_installed_are_only_unpacked(member, tmp_path):
     def download(_line):
-        (tmp_path / "work" / "postgresql-17.deb").touch()
+        (tmp_path / "place" / "postgresql-17.deb").touch()
+        (tmp_path / "place" / "tree" / "usr" / "lib" / "x86_64-linux-gnu").mkdir(parents=True)
         return 0, "", ""
 
-    upgrade, machine = member({"apt-get --quiet download": download})
+    simulated = "Inst libicu76 (76.1-4 Debian)\nInst postgresql-17 (17.12-0 Debian)\n"
+    upgrade, machine = member({"apt-get --quiet download": download, "apt-get --simulate": (0, simulated, "")})
     upgrade.facts([], ["postgresql-17"], 17)
-    assert machine.ran(r"dpkg-deb -x \S+postgresql-17.deb \S+/[w]ork/root")
-    assert f"{tmp_path / 'work'}/root{tmp_path}/usr/lib/postgresql/17/bin/pg_upgrade" in machine.ran("--check")[0]
-    assert not machine.ran("apt-get.* install")
+    assert machine.ran(r"dpkg-deb -x \S+postgresql-17.deb \S+/place/tree")
+    assert f"{tmp_path}/place/tree{tmp_path}/usr/lib/postgresql/17/bin/pg_upgrade" in machine.ran("--check")[0]
+    assert machine.ran("apt-get --quiet download libicu76=76.1-4 postgresql-17=17.12-0")
+    assert not machine.ran("apt-get (?!--simulate).*install")
+    # Only they run with libraries that are not installed
+    tried = next(env for argv, _cwd, env in machine.calls if "--check" in argv)
+    assert tried["LD_LIBRARY_PATH"] == f"{tmp_path}/place/tree/usr/lib/x86_64-linux-gnu"
 
 
 def test_the_upgrade_in_its_order(member, tmp_path):

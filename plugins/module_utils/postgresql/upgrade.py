@@ -203,6 +203,12 @@ def share_dir(bin_dir: str) -> str:
     return str(place.parents[3] / "share" / "postgresql" / place.parent.name)
 
 
+def to_install(simulated: str) -> list[str]:
+    """name=version of what `apt-get --simulate install` would put in place."""
+    found = re.findall(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) ", simulated, re.MULTILINE)
+    return [f"{name}={version}" for name, version in found]
+
+
 def settings_of(described: str) -> set[str]:
     """Names in the answer of `postgres --describe-config`."""
     return {line.partition("\t")[0] for line in described.splitlines() if "\t" in line}
@@ -215,7 +221,8 @@ def settings_gone(wanted: Collection[str], old: Collection[str], new: Collection
 
 def schema_errors(text: str) -> list[str]:
     """What the new release refused of the schema; that the superuser exists already is no error."""
-    return [line for line in text.splitlines() if "ERROR:" in line and not EXISTS.search(line)]
+    found = [line for line in text.splitlines() if "ERROR:" in line and not EXISTS.search(line)]
+    return [line[line.index("ERROR:") :] for line in found]
 
 
 def telling(text: str, most: int = 20) -> list[str]:

@@ -59,6 +59,7 @@ class Upgrade:
         mode: how pg_upgrade takes the files over.
         preload: libraries that both servers load at their start, by comma.
         jobs: how many databases and files at once.
+        libraries: directories of libraries that are not installed, by colon.
     """
 
     run: Run
@@ -66,6 +67,7 @@ class Upgrade:
     mode: str = "copy"
     preload: str = ""
     jobs: int = 1
+    libraries: str = ""
 
     def control(self, *, new: bool = False) -> pure.Control:
         """What the control file of a data directory says."""
@@ -99,7 +101,7 @@ class Upgrade:
         with self._workplace(Path(self.places.old_data).parent) as work:
             there = self._unpacked(packages, work)
             places = replace(there.places, new_data=f"{work}/trial")
-            return replace(self, places=places)._look(settings, target, work, self.places.new_data)
+            return replace(there, places=places)._look(settings, target, work, self.places.new_data)
 
     def upgrade(self, claim: Callable[[str], Sequence[str]], target: int, locale: pure.Locale) -> dict[str, Any]:
         """initdb, tell the store of locks who the cluster is now, pg_upgrade. The old server must be stopped.
@@ -228,16 +230,24 @@ class Upgrade:
         """This upgrade with the new release's programs from packages that are not installed."""
         if not packages:
             return self
-        self._as_postgres(["apt-get", "--quiet", "download", *packages], cwd=work)
+        # With what they depend on, as far as this member lacks it.
+        lacking = pure.to_install(
+            self._as_postgres(["apt-get", "--simulate", "--no-install-recommends", "install", *packages])
+        )
+        self._as_postgres(["apt-get", "--quiet", "download", *lacking], cwd=work)
         for file in sorted(Path(work).glob("*.deb")):
-            self._as_postgres(["dpkg-deb", "-x", str(file), f"{work}/root"])
-        return replace(self, places=replace(self.places, new_bin=f"{work}/root{self.places.new_bin}"))
+            self._as_postgres(["dpkg-deb", "-x", str(file), f"{work}/tree"])
+        libraries = ":".join(map(str, sorted(Path(work, "tree", "usr", "lib").glob("*-linux-*"))))
+        return replace(
+            self, places=replace(self.places, new_bin=f"{work}/tree{self.places.new_bin}"), libraries=libraries
+        )
 
     def _last_words(self, data: Path) -> list[str]:
         """What the newest logs of pg_upgrade complain of."""
         logs = sorted(data.glob("pg_upgrade_output.d/*/log/*.log"), key=lambda file: file.stat().st_mtime)
-        found = [line for file in logs for line in pure.telling(file.read_text(encoding="utf-8", errors="replace"), 5)]
-        return found[-5:]
+        found = [line for file in logs for line in pure.telling(file.read_text(encoding="utf-8", errors="replace"))]
+        causes = [line for line in found if "ERROR" in line or "error:" in line] or found
+        return [line.partition("; command:")[0] for line in dict.fromkeys(causes)][:3]
 
     def _databases(self) -> list[str]:
         rows = self._query("postgres", "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
@@ -256,7 +266,8 @@ class Upgrade:
     def _try(
         self, argv: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
-        return self.run(["runuser", "-u", "postgres", "--", *argv], cwd=cwd or "/", env=env)
+        more = {"LD_LIBRARY_PATH": self.libraries} if self.libraries else {}
+        return self.run(["runuser", "-u", "postgres", "--", *argv], cwd=cwd or "/", env={**(env or {}), **more})
 
     def _as_postgres(self, argv: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> str:
         code, out, err = self._try(argv, cwd=cwd, env=env)
