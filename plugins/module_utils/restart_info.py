@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.pending import Pending, outstanding
@@ -19,6 +21,7 @@ STANDBY_NEEDS_AS_MUCH = (
     "max_worker_processes",
 )
 US_A_SECOND = 1_000_000
+DPKG_INFO = Path("/var/lib/dpkg/info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ def reasons(
     settings: Mapping[str, Mapping[str, Any]],
     asked_at: float | None,
     now: Moment,
+    *,
+    installed: Mapping[str, float] | None = None,
 ) -> list[str]:
     """Why the unit should be restarted, one sentence each; empty when it need not be.
 
@@ -48,6 +53,7 @@ def reasons(
         settings: name → {old_value, new_value} of settings that wait for a restart.
         asked_at: when a restart was asked for regardless, seconds since the epoch; a later start has answered it.
         now: the present.
+        installed: package → when its files were put in place, seconds since the epoch.
     """
     found = []
     if not unit.running:
@@ -58,9 +64,25 @@ def reasons(
     found += [
         f"{name}: {change.get('old_value')} → {change.get('new_value')}" for name, change in sorted(settings.items())
     ]
-    if asked_at is not None and now.epoch_of(unit.started_us) < asked_at:
+    began = now.epoch_of(unit.started_us)
+    found += [
+        f"{name} was installed after {unit.name} started"
+        for name, at in sorted((installed or {}).items())
+        if at > began
+    ]
+    if asked_at is not None and began < asked_at:
         found.append("a restart was asked for")
     return found
+
+
+def installed_at(packages: Sequence[str], root: Path = DPKG_INFO) -> dict[str, float]:
+    """When dpkg last put the files of each package in place; packages that are not installed are left out."""
+    moments = {}
+    for package in packages:
+        for path in (root / f"{package}.list", *root.glob(f"{package}:*.list")):
+            with suppress(OSError):
+                moments[package] = path.stat().st_mtime
+    return moments
 
 
 def leader_first(settings: Mapping[str, Mapping[str, Any]]) -> bool:

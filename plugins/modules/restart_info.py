@@ -24,6 +24,11 @@ options:
     description: Settings that wait for a restart of this member, as M(rsp.platform.patroni_config) returns them.
     type: dict
     default: {}
+  packages:
+    description: Packages that the unit runs; one whose files are newer than the unit's process is a reason.
+    type: list
+    elements: str
+    default: []
   asked_at:
     description:
       - Seconds since the epoch at which a restart was asked for whatever the files say.
@@ -69,7 +74,12 @@ from collections.abc import Sequence
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.file_node import FilesError
 from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
-from ansible_collections.rsp.platform.plugins.module_utils.restart_info import Moment, leader_first, reasons
+from ansible_collections.rsp.platform.plugins.module_utils.restart_info import (
+    Moment,
+    installed_at,
+    leader_first,
+    reasons,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError, show
 
 
@@ -79,6 +89,7 @@ def main() -> None:
         "service": {"type": "str", "required": True},
         "unit": {"type": "str", "required": True},
         "settings": {"type": "dict", "default": {}},
+        "packages": {"type": "list", "elements": "str", "default": []},
         "asked_at": {"type": "float"},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
@@ -94,7 +105,8 @@ def main() -> None:
     except (UnitError, FilesError) as err:
         module.fail_json(msg=str(err), **err.result)
     now = Moment(time.time(), time.monotonic_ns() // 1000)
-    found = reasons(unit, pending, params["settings"], params["asked_at"], now)
+    packages = installed_at(params["packages"])
+    found = reasons(unit, pending, params["settings"], params["asked_at"], now, installed=packages)
     module.exit_json(changed=False, reasons=found, running=unit.running, leader_first=leader_first(params["settings"]))
 
 

@@ -128,3 +128,24 @@ def grant(kind, role, *privileges, name=None, schema=None, state="present", data
         "privileges": list(privileges),
         "state": state,
     }
+
+
+# A standby of the lab, PostgreSQL 17 on Debian 13
+CONTROLDATA = """pg_control version number:            1700
+Catalog version number:               202406281
+Database system identifier:           7711924345757294104
+Database cluster state:               in archive recovery
+pg_control last modified:             Wed Nov 25 02:54:31 2026
+Latest checkpoint location:           0/55199F8
+Latest checkpoint's REDO location:    0/55199A0
+Latest checkpoint's REDO WAL file:    000000040000000000000005
+Latest checkpoint's TimeLineID:       4
+Time of latest checkpoint:            Wed Nov 25 02:53:01 2026
+Minimum recovery ending location:     0/551E1F8
+wal_log_hints setting:                on
+Database block size:                  8192
+Bytes per WAL segment:                16777216
+Date/time type storage:               64-bit integers
+Data page checksum version:           1
+Mock authentication nonce:            3cffe34574231c074815bfb1a9fb71abc883b923f65ab86b779819eb687893b7
+"""

@@ -6,7 +6,9 @@ import configparser
 
 import pytest
 import yaml
+from ansible_collections.rsp.platform.plugins.module_utils.lease import Lease, parse
 from ansible_collections.rsp.platform.plugins.module_utils.patroni_config import plan
+from ansible_collections.rsp.platform.plugins.module_utils.postgresql.upgrade import claim_argv
 from rendering import ROLES, render, value
 
 MEMBERS = [
@@ -208,3 +210,75 @@ def test_the_watchdogs_driver_is_loaded_when_it_is_wanted(mode, loads):
 def test_limits_are_the_platforms():
     for unit in ("patroni.service.conf", "pgbouncer.service.conf"):
         assert "LimitNOFILE=16384" in text(unit)
+
+
+FILES = [f"/var/lib/postgresql/{release}/rsp/PG_VERSION" for release in (15, 16, 17, 18)]
+
+
+def seen(there, running=True):
+    """What host_check says of a member with the data of these releases."""
+    units = {"patroni.service": {"active": running, "enabled": running}}
+    return {"units": units, "paths": {file: any(f"/{release}/" in file for release in there) for file in FILES}}
+
+
+def test_where_data_of_each_release_would_be():
+    assert variable("__postgresql_version_files") == FILES
+    assert variable("__postgresql_version_files", postgresql_version="15") == FILES
+    elsewhere = variable("__postgresql_version_files", postgresql_data_dir="/srv/data")
+    assert elsewhere == ["/srv/data/PG_VERSION"]
+
+
+@pytest.mark.parametrize(
+    ("there", "running", "found"),
+    [
+        ((), False, []),  # a fresh host
+        ((), True, []),  # a standby that is being copied
+        ((17,), True, []),
+        ((15, 17), True, []),  # in the middle of an upgrade
+        ((15,), False, []),
+        ((15,), True, FILES[:1]),  # the inventory is ahead of the cluster
+        ((18,), True, FILES[3:]),  # the inventory was not told of an upgrade
+    ],
+)
+def test_data_of_another_release_than_the_inventory_names(there, running, found):
+    assert variable("__postgresql_elsewhere", __postgresql_host=seen(there, running)) == found
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "old"),
+    [
+        (None, "/var/lib/postgresql/15/rsp"),
+        ("/data/pg/17", "/data/pg/15"),
+        ("/data/1700/17/x", "/data/1700/15/x"),
+        ("/srv/data", "/srv/data"),  # refused by the report
+    ],
+)
+def test_the_old_data_are_beside_the_new_ones(data_dir, old):
+    given = {"postgresql_data_dir": data_dir} if data_dir else {}
+    assert variable("__postgresql_old_data_dir", postgresql_upgrade_from="15", **given) == old
+
+
+@pytest.mark.parametrize(("host", "key"), [("a1", "postgresql"), ("b1", "tags")])
+def test_what_lies_over_patronis_files_during_an_upgrade(host, key):
+    found = yaml.safe_load(text("major.yml", inventory_hostname=host, __postgresql_leader="a1"))
+    assert list(found) == [key]
+    if key == "postgresql":
+        assert found[key] == {"data_dir": "/var/lib/postgresql/17/rsp", "bin_dir": "/usr/lib/postgresql/17/bin"}
+    else:
+        assert found[key] == {"nofailover": True}
+
+
+def test_the_way_back_is_a_lease_that_systemd_understands():
+    control = {"claim": claim_argv("/etc/patroni/rsp", "77")}
+    for kind in ("primary", "standby"):
+        undo = variable(f"__postgresql_major_undo_{kind}", __postgresql_control=control)
+        lease = Lease("postgresql-major", tuple(tuple(argv) for argv in undo), 1800)
+        assert parse(lease.files()[lease.service]) == lease
+
+
+def test_nobody_comes_to_the_new_data_while_they_are_undone():
+    """Patroni stops before the file that names the new data goes, and the pooler opens last."""
+    undo = variable("__postgresql_major_undo_primary", __postgresql_control={"claim": ["/usr/bin/python3"]})
+    lines = [" ".join(argv) for argv in undo]
+    order = ["stop rsp-pg-upgrade", "systemctl stop patroni", "rm -f", "python3", "systemctl start patroni", "RESUME"]
+    assert [next(n for n, line in enumerate(lines) if word in line) for word in order] == list(range(6))

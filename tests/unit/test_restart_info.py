@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils import pending as pending_module
 from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
 from ansible_collections.rsp.platform.plugins.module_utils.pending import Pending
-from ansible_collections.rsp.platform.plugins.module_utils.restart_info import Moment, leader_first, reasons
+from ansible_collections.rsp.platform.plugins.module_utils.restart_info import (
+    Moment,
+    installed_at,
+    leader_first,
+    reasons,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitState
 from ansible_collections.rsp.platform.plugins.modules import restart_info
 from module_call import call
@@ -106,3 +113,19 @@ def test_a_silent_systemd_is_an_error(monkeypatch, capsys):
     result = call(restart_info.main, capsys, service="demo", unit="demo.service")
     assert result["rc"] == 1
     assert "no bus" in result["msg"]
+
+
+def test_packages_that_are_newer_than_the_process():
+    # The unit started 20 s after the boot, which was 970 s after the epoch
+    installed = {"pgbouncer": 971.0, "patroni": 969.0}
+    assert reasons(unit(), None, {}, None, NOW, installed=installed) == [
+        "pgbouncer was installed after demo.service started"
+    ]
+    assert reasons(unit("failed", main_pid=0), None, {}, None, NOW, installed=installed) == ["demo.service is failed"]
+
+
+def test_when_dpkg_put_a_package_in_place(tmp_path):
+    for name, at in (("patroni.list", 100), ("libpq5:amd64.list", 200), ("other.list", 300)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (at, at))
+    assert installed_at(["patroni", "libpq5", "absent"], tmp_path) == {"patroni": 100.0, "libpq5": 200.0}
