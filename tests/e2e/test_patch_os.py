@@ -37,16 +37,16 @@ def test_hosts_that_need_nothing_are_left_alone(job, unit_times):
 
 def test_a_degraded_peer_refuses_with_the_reason(job, lab, unit_times):
     wait_until("the cluster is whole", lab.whole)
-    lab.on("b1", "systemctl", "stop", "consul")
+    lab.on("c1", "systemctl", "stop", "consul")
     try:
-        before = {host: units for host, units in unit_times().items() if host != "b1"}
-        code, said = job("patch_os", "-e", "members=c1", "-e", "reboot=always", "-e", "consul_gate_s=5")
+        before = {host: units for host, units in unit_times().items() if host != "c1"}
+        code, said = job("patch_os", "-e", "members=a1", "-e", "reboot=always", "-e", "wait_s=5")
         assert code != 0
-        assert "stopped at c1" in said
-        assert "b1" in said.split("stopped at c1")[1]
-        assert {host: units for host, units in unit_times().items() if host != "b1"} == before
+        assert "stopped at a1" in said
+        assert "c1" in said.split("stopped at a1")[1]
+        assert {host: units for host, units in unit_times().items() if host != "c1"} == before
     finally:
-        lab.on("b1", "systemctl", "start", "consul")
+        lab.on("c1", "systemctl", "start", "consul")
     wait_until("Patroni sees Consul again", lab.whole)
 
 
