@@ -119,7 +119,7 @@ def authorities(lab):
 @pytest.mark.parametrize(
     ("arguments", "days"),
     [
-        (("-e", "force=true", "-e", "pki_leaf_days=0.0069", "-e", "pki_renew_days_left=0.002"), (0.0005, 0.0069)),
+        (("-e", "force=true", "-e", '{"pki_leaf_days": 0.0069, "pki_renew_days_left": 0.002}'), (0.0005, 0.0069)),
         ((), (80, 90)),  # what has ten minutes is due by itself
     ],
 )
