@@ -53,13 +53,14 @@ options:
     type: list
     elements: str
     default: []
-  locale: {description: RV(report.locale) of O(step=report). Needed with O(step=upgrade)., type: dict}
+  locale: {description: C(locale) in RV(report) of O(step=report). Needed with O(step=upgrade)., type: dict}
   checkpoint: {description: Where the stopped primary's last checkpoint is. Needed with O(step=replayed)., type: str}
   wait_s: {description: Seconds to wait with O(step=replayed)., type: float, default: 60}
 attributes:
   check_mode:
-    description: V(report) and V(control) run in check mode as well. The others do nothing.
+    description: It runs.
     support: partial
+    details: V(report), V(control) and V(replayed) only read, so they run in check mode as well. The others do nothing.
   diff_mode:
     description: There is nothing to compare.
     support: none
