@@ -46,28 +46,6 @@ def plan(wanted: Mapping[str, Any], actual: Mapping[str, Any], whole: bool = Tru
     return ConfigPlan(patch, tuple(sorted(set(actual) - set(wanted))))
 
 
-def kept(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:
-    """The wanted configuration with everything behind it that `postgresql` has and nobody asked for."""
-    there = actual.get(OWNED)
-    if OWNED not in wanted or not isinstance(there, Mapping):
-        return dict(wanted)
-    return {**wanted, OWNED: _joined(wanted[OWNED], there)}
-
-
-def foreign(wanted: Mapping[str, Any], actual: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of what is there below `postgresql` though nobody asked for it; lines of lists by their text."""
-    found = []
-    for key, value in actual.items() if prefix else [(OWNED, actual.get(OWNED) or {})]:
-        name, mine = f"{prefix}{key}", wanted.get(key)
-        if isinstance(value, Mapping) and isinstance(mine, Mapping):
-            found += foreign(mine, value, f"{name}.")
-        elif isinstance(value, list) and isinstance(mine, list):
-            found += [f"{name}: {line}" for line in value if line not in mine]
-        elif key not in wanted:
-            found.append(name)
-    return sorted(found)
-
-
 def applied(patch: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration after the patch, as Patroni merges it."""
     result = dict(actual)
@@ -79,15 +57,6 @@ def applied(patch: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, An
         else:
             result[key] = value
     return result
-
-
-def _joined(wanted: object, there: object) -> Any:
-    if isinstance(wanted, Mapping) and isinstance(there, Mapping):
-        mine = {key: _joined(value, there.get(key)) for key, value in wanted.items()}
-        return {**mine, **{key: value for key, value in there.items() if key not in wanted}}
-    if isinstance(wanted, list) and isinstance(there, list):
-        return [*wanted, *(line for line in there if line not in wanted)]
-    return wanted
 
 
 def _difference(wanted: Mapping[str, Any], actual: Mapping[str, Any], whole: bool) -> dict[str, Any]:

@@ -91,7 +91,12 @@ from ansible_collections.rsp.platform.plugins.module_utils.units import UnitErro
 def prepare(module: AnsibleModule, live: Live) -> list[str]:
     """Users and dynamic configuration; what was done."""
     params, psql = module.params, open_psql(module, live)
-    users = missing_users(params["users"], psql.verifiers())
+    # Check mode has put none of the passwords in use into the store
+    kept = live.secrets()
+    wanted = [
+        {**user, "password": kept.get(f"postgresql/{user['kind']}", user["password"])} for user in params["users"]
+    ]
+    users = missing_users(wanted, psql.verifiers())
     api = PatroniApi(JsonClient(live.api()))
     patch = plan(params["config"], api.read(params["wait_s"])).patch
     if not module.check_mode:

@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 identity:
-  description: Name, scope, namespace, store, its user, data directory, ports, users, version and system identifier.
+  description: Name, scope, namespace, store, its user, data directory, ports, users, owner, version and system.
   returned: success
   type: dict
 process:
@@ -72,6 +72,11 @@ local:
   description: Settings that this member's own file adds.
   returned: success
   type: dict
+own_keys:
+  description: Dotted names of what only a file that was made by hand has, and the role has no setting for.
+  returned: success
+  type: list
+  elements: str
 settings:
   description: What differs of O(parameters), with C(name), C(live), C(wanted) and what the change C(needs).
   returned: success
@@ -91,6 +96,7 @@ connection:
   type: dict
 """
 
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,6 +112,14 @@ from ansible_collections.rsp.platform.plugins.module_utils.units import UnitErro
 
 ANSWERS = (200, 503)
 KINDS = ("superuser", "replication", "rewind")
+
+
+def owner_of(uid: int) -> str:
+    """Name of a user of the operating system; the number of one that has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def look(live: Live, psql: Psql, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +146,7 @@ def look(live: Live, psql: Psql, params: Mapping[str, Any]) -> dict[str, Any]:
             "restapi_port": int(connection.url.rsplit(":", 1)[1]),
             "sockets": [path.strip() for path in sockets.split(",")],
             "users": users,
+            "owner": owner_of(live.uid),
             "version": str(int(status["server_version"]) // 10000),
             "system": str(status.get("database_system_identifier")),
         },
@@ -141,6 +156,7 @@ def look(live: Live, psql: Psql, params: Mapping[str, Any]) -> dict[str, Any]:
         "members": members,
         "config": config,
         "local": dict(live.get("postgresql.parameters") or {}),
+        "own_keys": live.own_keys(),
         "settings": differing(database.pop("settings"), params["parameters"]),
         "database": database,
         "secrets": live.places(),

@@ -11,8 +11,8 @@ version_added: 0.1.0
 author: rsp.platform maintainers (@rsp-platform)
 description:
   - Compares the configuration that Patroni keeps in its DCS with the data, and patches what differs.
-  - Everything under C(postgresql) is owned; a setting there that the data does not name is taken away, or with
-    O(prune=report) only reported. Other keys that the data does not name are left alone and reported.
+  - Everything under C(postgresql) is owned; a setting there that the data does not name is taken away.
+    Other keys that the data does not name are left alone and reported.
   - Never restarts anything. Settings that wait for a restart are reported by member.
 options:
   connection:
@@ -35,11 +35,6 @@ options:
     description: Below C(postgresql) everything that O(config) does not name is taken away. V(false) leaves it.
     type: bool
     default: true
-  prune:
-    description: What to do with settings under C(postgresql) that the data does not name.
-    type: str
-    choices: [delete, report]
-    default: delete
   fresh:
     description:
       - The cluster does not run yet. Its first configuration comes from the file that Patroni bootstraps from,
@@ -80,7 +75,7 @@ patch:
   returned: success
   type: dict
 unmanaged:
-  description: Top-level keys that the data does not name, and with O(prune=report) settings under C(postgresql).
+  description: Top-level keys that the data does not name.
   returned: success
   type: list
   elements: str
@@ -95,13 +90,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection, JsonClient
-from ansible_collections.rsp.platform.plugins.module_utils.patroni_config import (
-    PatroniApi,
-    applied,
-    foreign,
-    kept,
-    plan,
-)
+from ansible_collections.rsp.platform.plugins.module_utils.patroni_config import PatroniApi, applied, plan
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import connection_options
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
@@ -113,7 +102,6 @@ def config_options() -> dict[str, Any]:
         "connection": {"type": "dict", "required": True, "options": connection},
         "config": {"type": "dict", "required": True},
         "whole": {"type": "bool", "default": True},
-        "prune": {"type": "str", "choices": ["delete", "report"], "default": "delete"},
         "fresh": {"type": "bool", "default": False},
         "wait_s": {"type": "float", "default": 60},
     }
@@ -124,15 +112,14 @@ def converge(params: dict[str, Any], api: PatroniApi, check_mode: bool) -> dict[
     if check_mode and params["fresh"]:
         return {"changed": False, "patch": {}, "unmanaged": [], "pending_restart": {}}
     actual = api.read(params["wait_s"])
-    keeps = params["prune"] == "report"
-    todo = plan(kept(params["config"], actual) if keeps else params["config"], actual, params["whole"])
+    todo = plan(params["config"], actual, params["whole"])
     if todo.patch and not check_mode:
         api.change(todo.patch)
         api.wait_until_taken(float(params["config"].get("loop_wait", 10)), params["wait_s"])
     return {
         "changed": bool(todo.patch),
         "patch": todo.patch,
-        "unmanaged": [*todo.unmanaged, *(foreign(params["config"], actual) if keeps else [])],
+        "unmanaged": list(todo.unmanaged),
         "pending_restart": api.pending_restart(),
         "diff": {"before": actual, "after": applied(todo.patch, actual)},
     }

@@ -56,9 +56,14 @@ def test_the_plan_names_what_the_inventory_must_follow(before):
         "postgresql_namespace": "/db/",
         "postgresql_replication_user": "repl",
     }
-    foreign = plan["4_kept_though_nobody_asked_name_it_to_own_it"]
-    assert foreign["postgresql_parameters"]["work_mem"] == "7MB"
-    assert foreign["postgresql_parameters"]["checkpoint_timeout"] == "7min"
+    lost = plan["4_goes_away_unless_the_inventory_names_it"]
+    assert lost["postgresql_parameters"]["work_mem"] == "7MB"
+    assert lost["postgresql_parameters"]["checkpoint_timeout"] == "7min"
+    assert "host all all 10.0.0.0/8 scram-sha-256" in lost["postgresql_hba"]
+    assert all(
+        any(note.startswith(host) and "log.level, tags.clonefrom" in note for note in plan["9_notes"])
+        for host in hand.MEMBERS
+    )
     assert "max_connections: 150 → 200" in plan["5_settings_that_change"]["restart"]
     assert "role:app" in plan["7_objects_that_nobody_asked_for"]
     assert "database:shop" in plan["7_objects_that_nobody_asked_for"]
@@ -68,14 +73,14 @@ def test_the_plan_names_what_the_inventory_must_follow(before):
         "etcd/patroni",
     }
     # The plan is taken word for word: that it is enough, the take-over below proves
-    hand.WRITTEN.write_text(yaml.safe_dump({**follow, **foreign}, allow_unicode=True))
+    hand.WRITTEN.write_text(yaml.safe_dump({**follow, **lost}, allow_unicode=True))
 
 
 def test_the_plan_of_a_fitting_inventory_is_open_and_changes_nothing(before):
     ran = hand.good(hand.play("adopt", *SERVICE, "--check"))
     plan = ran.plan()
     assert plan["3_write_into_the_inventory"] == {}
-    assert plan["4_kept_though_nobody_asked_name_it_to_own_it"] == {}
+    assert plan["4_goes_away_unless_the_inventory_names_it"] == {}
     assert CANARY not in ran.output
     assert (hand.processes(), hand.digests()) == before
     for host in hand.MEMBERS:
@@ -120,13 +125,22 @@ def adopted(before):
     """The take-over itself, with processes as they were just before it."""
     hand.until("two standbys stream", lambda: hand.sql("b1", "SELECT count(*) FROM pg_stat_replication") == "2")
     there = hand.processes()
-    return there, hand.good(hand.play("adopt", *SERVICE, *CONFIRM))
+    writer = hand.Writer()
+    writer.start()
+    try:
+        ran = hand.good(hand.play("adopt", *SERVICE, *CONFIRM))
+    finally:
+        writer.stop()
+    return there, ran, writer
 
 
 def test_nothing_was_restarted_and_no_row_is_missing(before, adopted):
-    there, ran = adopted
+    there, ran, writer = adopted
     assert hand.processes() == there
     assert hand.digests() == before[1]
+    assert writer.failures == []
+    assert len(writer.acknowledged) > 20
+    assert writer.missing() == set()
     assert CANARY not in ran.output
     for host in hand.MEMBERS:
         assert hand.on(host, "readlink", "/etc/patroni/config.yml") == "/etc/patroni/rsp"
@@ -139,7 +153,7 @@ def test_the_store_has_the_passwords_in_use(adopted):
     assert hand.secret("etcd/patroni") == "by-hand-store"
 
 
-def test_what_nobody_asked_for_is_kept_and_what_needs_a_restart_waits(adopted):
+def test_what_the_inventory_names_is_kept_and_what_needs_a_restart_waits(adopted):
     assert hand.sql("b1", "SHOW work_mem") == "7MB"
     assert hand.sql("b1", "SHOW checkpoint_timeout") == "7min"
     assert hand.sql("b1", "SHOW max_connections") == "150"
@@ -150,20 +164,20 @@ def test_what_nobody_asked_for_is_kept_and_what_needs_a_restart_waits(adopted):
 
 
 def test_a_run_of_the_site_afterwards_changes_nothing_on_the_cluster(adopted):
-    there, _ran = adopted
+    there, _ran, _writer = adopted
     assert hand.good(hand.play("site", "--tags", "postgresql")).changes == []
     assert hand.processes() == there
 
 
 def test_a_second_take_over_changes_nothing(adopted):
-    there, _ran = adopted
+    there, _ran, _writer = adopted
     ran = hand.good(hand.play("adopt", *SERVICE, *CONFIRM))
     assert [row for row in ran.changes if not row["action"].endswith("cluster_lock")] == []
     assert hand.processes() == there
 
 
 def test_restart_rolls_what_waits_and_then_nothing_waits(adopted, before):
-    there, _ran = adopted
+    there, _ran, _writer = adopted
     hand.good(hand.play("restart", *SERVICE))
     now = hand.processes()
     assert all(now[host] != there[host] for host in hand.MEMBERS)

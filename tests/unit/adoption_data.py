@@ -24,6 +24,7 @@ def member(name: str) -> dict[str, Any]:
             "restapi_port": 8008,
             "sockets": ["/run/postgresql"],
             "users": {"superuser": "postgres", "replication": "repl", "rewind": None},
+            "owner": "postgres",
             "version": "17",
             "system": "7400000000000000001",
         },
@@ -43,13 +44,14 @@ def member(name: str) -> dict[str, Any]:
                 "parameters": {"max_connections": 150, "work_mem": "7MB"},
             },
         },
+        "own_keys": ["tags.nofailover"],
         "local": {"checkpoint_timeout": "7min", "port": 5432},
         "settings": [{"name": "max_connections", "live": "150", "wanted": "200", "needs": "restart"}],
         "database": {
             "roles": {"postgres": "scram", "repl": "scram", "app": "scram"},
             "databases": ["postgres", "shop"],
             "hba": list(HBA),
-            "ident": [],
+            "ident": ["map joe app"],
         },
         "secrets": {"postgresql/superuser": "/etc/patroni/config.yml: postgresql.authentication.superuser.password"},
         "connection": {"url": f"http://{ADDRESSES[name]}:8008"},
@@ -64,6 +66,7 @@ def cluster() -> dict[str, dict[str, Any]]:
 WANTED: dict[str, Any] = {
     "variables": {
         "postgresql_cluster_name": "shop",
+        "postgresql_version": "17",
         "postgresql_namespace": "/db/",
         "postgresql_dcs": "etcd",
         "postgresql_etcd_user": "dba",
@@ -74,7 +77,6 @@ WANTED: dict[str, Any] = {
         "postgresql_rewind_user": "rewind",
     },
     "members": [{"name": name, "address": address, "zone": name[0]} for name, address in ADDRESSES.items()],
-    "version": "17",
     "superuser": "postgres",
     "socket_dir": "/var/run/postgresql",
     "config": {

@@ -180,3 +180,16 @@ def test_the_store(section, store):
 
 def test_every_secret_has_a_place_in_the_files_and_a_variable():
     assert all("." in path and variable.isupper() for path, variable in SECRETS.values())
+
+
+def test_what_only_the_hand_made_file_has_is_named_without_values():
+    config = {
+        "scope": "shop",
+        "log": {"level": "DEBUG"},
+        "tags": {"nosync": True, "nofailover": True},
+        "postgresql": {"listen": "*:5432", "callbacks": {"on_start": "/x"}},
+        "etcd3": {"anything": 1},
+        "empty": {},
+    }
+    found = Live(1, 0, 0, "/x.yml", config).own_keys()
+    assert found == ["empty", "log.level", "postgresql.callbacks", "tags.nofailover"]

@@ -61,11 +61,11 @@ class Host:
     """What the modules reach: Patroni's API, and psql's statements."""
 
     def __init__(self, path="/etc/patroni/config.yml", led=True):
-        self.live = Live(7, 101, 102, path, CONFIG)
+        self.live = Live(7, 0, 0, path, CONFIG)
         self.config = {"ttl": 30, "loop_wait": 1, "postgresql": {"parameters": {"work_mem": "7MB"}}}
         self.members = [{"name": "a1", "role": "leader" if led else "replica", "host": "10.0.0.11"}]
         self.patches, self.statements, self.closed, self.looks = [], [], False, 0
-        self.kept = {"postgres": verifier("password-p"), "repl": verifier("password-r")}
+        self.kept = {"postgres": verifier(f"{CANARY}super"), "repl": verifier(f"{CANARY}replication")}
 
     def get(self, path):
         return self.call("GET", path).data
@@ -113,8 +113,10 @@ def test_what_runs_is_told_without_a_secret(host, capsys):
     assert said["identity"] == {
         **cluster()["a1"]["identity"],
         "sockets": ["/run/postgresql", "/tmp"],
+        "owner": "root",
         "system": "74",
     }
+    assert said["own_keys"] == []
     assert said["settings"] == [{"name": "max_connections", "live": "150", "wanted": "200", "needs": "restart"}]
     assert said["local"] == {"checkpoint_timeout": "7min"}
     assert said["database"]["hba"] == HBA
@@ -168,6 +170,12 @@ def test_prepare_makes_what_is_missing_and_patches_what_differs(host, capsys):
     assert there.patches == [{"ttl": 20}]
     assert there.statements[0].startswith('CREATE ROLE "rewind" LOGIN ;\nGRANT EXECUTE')
     assert CANARY not in json.dumps(said)
+
+
+def test_prepare_keeps_the_passwords_in_use_whatever_the_store_has(host, capsys):
+    host(Host())
+    users = [{**user, "password": "made anew"} for user in USERS[:2]]
+    assert call(patroni_adopt.main, capsys, step="prepare", users=users, config={"ttl": 30})["actions"] == []
 
 
 def test_prepare_in_check_mode_says_the_same_and_does_nothing(host, capsys):

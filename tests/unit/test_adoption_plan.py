@@ -5,15 +5,13 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
-from adoption_data import ADDRESSES, HBA, NAMES, WANTED, cluster, wanted
+from adoption_data import ADDRESSES, HBA, NAMES, cluster, wanted
 from ansible_collections.rsp.platform.plugins.filter.adoption import FilterModule
 from ansible_collections.rsp.platform.plugins.module_utils.adoption.plan import (
     adoption,
-    foreign_settings,
+    lost,
     must_follow,
-    target,
 )
-from ansible_collections.rsp.platform.plugins.module_utils.patroni_config import plan as config_plan
 
 
 def refusals(found, inventory):
@@ -40,6 +38,7 @@ def test_a_cluster_that_fits_is_not_refused():
         ("postgresql_dcs", "consul", "etcd"),
         ("postgresql_etcd_user", "patroni", "dba"),
         ("postgresql_data_dir", "/var/lib/postgresql/17/rsp", "/srv/pg/shop"),
+        ("postgresql_version", "18", "17"),
         ("postgresql_port", 5433, 5432),
         ("postgresql_restapi_port", 8009, 8008),
         ("postgresql_replication_user", "replicator", "repl"),
@@ -123,7 +122,8 @@ def taken_directory():
         (without("c1"), "c1 is a member in the inventory and not in the running cluster → take it out"),
         (moved(), "a1 is at 192.0.2.1, the inventory says 10.0.0.11 → platform_address"),
         (change("name", "pg1", "a1"), "a1 calls itself pg1 in Patroni → name the host pg1 in the inventory"),
-        (change("version", "15", "a1"), "a1 runs PostgreSQL 15, this role keeps 17"),
+        (change("version", "15", "c1"), "the members differ in version: 15, 17"),
+        (change("owner", "dba", "a1"), "a1: Patroni runs as dba, the role's files are for postgres"),
         (change("users", {"superuser": "admin", "replication": "repl", "rewind": None}, "c1"), "superuser is admin"),
         (change("sockets", ["/tmp"], "b1"), "b1: PostgreSQL has no socket in /var/run/postgresql"),
         (change("scope", "other", "c1"), "the members differ in scope: other, shop"),
@@ -156,48 +156,31 @@ def test_everything_that_is_wrong_is_said_at_once():
     assert len(said) == 3
 
 
-def test_what_nobody_asked_for_is_kept_under_the_variables_that_own_it():
-    assert foreign_settings(cluster(), wanted()) == {
+def test_what_the_inventory_does_not_name_is_told_under_the_variables_that_keep_it():
+    assert lost(cluster(), wanted()) == {
         # What Patroni sets itself is none; a line that differs in blanks is the same
         "postgresql_parameters": {"checkpoint_timeout": "7min", "work_mem": "7MB"},
         "postgresql_hba": HBA[1:],
     }
 
 
-def test_named_settings_are_not_foreign():
+def test_named_settings_are_not_lost():
     inventory = wanted()
     inventory["config"]["postgresql"]["parameters"] |= {"checkpoint_timeout": "7min", "work_mem": "7MB"}
     inventory["config"]["postgresql"]["pg_hba"] += HBA
-    assert foreign_settings(cluster(), inventory) == {}
+    assert lost(cluster(), inventory) == {}
 
 
 def test_sizes_of_a_member_that_is_taken_over_are_its_own():
     found = cluster()
     for info in found.values():
         info["taken"] = True
-    assert "checkpoint_timeout" not in foreign_settings(found, wanted())["postgresql_parameters"]
-
-
-def test_the_target_has_the_inventory_first_and_takes_nothing_away():
-    found = cluster()
-    said = adoption(found, wanted())
-    assert said["config"]["ttl"] == 20
-    assert said["config"]["postgresql"]["parameters"] == {
-        "max_connections": 200,
-        "checkpoint_timeout": "7min",
-        "work_mem": "7MB",
-    }
-    assert said["config"]["postgresql"]["pg_hba"] == [*WANTED["config"]["postgresql"]["pg_hba"], HBA[1]]
-    assert said["config"]["postgresql"]["recovery_conf"] == {"restore_command": "x"}
-    patch = config_plan(said["config"], found["b1"]["config"]).patch
-    assert None not in patch["postgresql"].values()
-    assert None not in patch["postgresql"]["parameters"].values()
+    assert "checkpoint_timeout" not in lost(found, wanted())["postgresql_parameters"]
 
 
 def test_the_inventory_is_not_changed_by_planning():
     inventory = wanted()
     before = deepcopy(inventory)
-    target(inventory["config"], cluster()["a1"]["config"], {"postgresql_hba": ["x"]})
     adoption(cluster(), inventory)
     assert inventory == before
 
@@ -218,12 +201,16 @@ def test_patronis_own_settings_and_objects_and_notes():
     for info in found.values():
         info["database"]["roles"]["old"] = "md5"
     found["a1"]["process"]["environment"] = ["PATRONI_SCOPE"]
+    found["c1"]["taken"] = True
     said = adoption(found, wanted())
     assert said["top_level"] == ["ttl: 30 → 20", "slots: nobody asked for it, it stays"]
     assert said["objects"] == ["role:app", "role:old", "database:shop"]
     assert said["notes"] == [
         "passwords as MD5, which the endpoints refuse until they are set anew: old",
+        "goes away, the role has no variable for it: postgresql.recovery_conf, map joe app",
+        "a1: goes away with /etc/patroni/config.yml: tags.nofailover",
         "a1: the unit's environment wins over every file, take these out of it: PATRONI_SCOPE",
+        "b1: goes away with /etc/patroni/config.yml: tags.nofailover",
     ]
     assert said["secrets"] == cluster()["b1"]["secrets"]
 

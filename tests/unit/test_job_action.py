@@ -238,7 +238,7 @@ BAD: dict[str, tuple[str, tuple[str, ...], str, str, str]] = {
     ),
     "adopt without a confirmation": (
         "adopt", ("service=postgresql",),
-        "confirm", "this destroys the file that configured it by hand", f"add -e confirm={PG}",
+        "confirm", "settings that were made by hand", f"add -e confirm={PG}",
     ),
     # releases
     "unlisted release": (

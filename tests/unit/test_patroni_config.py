@@ -118,7 +118,7 @@ def api(server, clock=None):
     return PatroniApi(server, clock.now, clock.sleep)
 
 
-PARAMS = {"config": {"ttl": 30, "loop_wait": 2}, "whole": True, "prune": "delete", "fresh": False, "wait_s": 10}
+PARAMS = {"config": {"ttl": 30, "loop_wait": 2}, "whole": True, "fresh": False, "wait_s": 10}
 
 
 def test_a_change_is_patched_and_waited_for():

@@ -23,6 +23,14 @@ SECRETS = {
     "etcd/patroni": ("etcd3.password", "ETCD3_PASSWORD"),
     "consul/patroni": ("consul.token", "CONSUL_TOKEN"),
 }
+# What the role's files have as well, under its own values; everything else in a file goes away with it
+KNOWN = {
+    "bootstrap", "consul", "ctl", "etcd3", "name", "namespace", "restapi", "scope", "tags.nosync", "watchdog.mode",
+    *(f"postgresql.{key}" for key in (
+        "authentication", "basebackup", "bin_dir", "connect_address", "create_replica_methods", "data_dir", "listen",
+        "parameters", "pg_hba", "pg_ident", "pgpass", "proxy_address", "use_unix_socket", "use_unix_socket_repl",
+    )),
+}  # fmt: skip
 # What else matters here and may come from the environment
 ENVIRONMENT = {
     "SCOPE": "scope",
@@ -86,6 +94,15 @@ class Live:
             else f"{self.path}: {SECRETS[name][0]}"
             for name in self.secrets()
         }
+
+    def own_keys(self) -> list[str]:
+        """Dotted names of what only a file that was made by hand has."""
+        names = [
+            (key, f"{key}.{part}")
+            for key, value in self.config.items()
+            for part in (value if isinstance(value, Mapping) and value else [""])
+        ]
+        return sorted(dotted.rstrip(".") for key, dotted in names if not {key, dotted} & KNOWN)
 
     def api(self) -> Connection:
         """How Patroni's API is reached, with its own user."""

@@ -6,14 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.patroni_config import kept
-
 Found = Mapping[str, Mapping[str, Any]]
 LEADERS = ("leader", "standby_leader")
-LISTS = {"pg_hba": "hba", "pg_ident": "ident"}
 # Variable of the role → what of the running cluster it must be equal to
 FOLLOWS = {
     "postgresql_cluster_name": "scope",
+    "postgresql_version": "version",
     "postgresql_namespace": "namespace",
     "postgresql_dcs": "store",
     "postgresql_data_dir": "data_dir",
@@ -21,6 +19,8 @@ FOLLOWS = {
     "postgresql_restapi_port": "restapi_port",
 }
 USERS = {"postgresql_replication_user": "replication", "postgresql_rewind_user": "rewind"}
+# The role's files are readable for this user of the operating system
+OWNER = "postgres"
 # Set by Patroni itself, or by each member's own file
 PATRONIS = ("listen_addresses", "port", "cluster_name", "unix_socket_directories", "hot_standby", "wal_log_hints")
 
@@ -30,28 +30,26 @@ def adoption(found: Found, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         found: by inventory name, what rsp.platform.patroni_adopt_info returned.
-        wanted: what the inventory says: variables, members, version, superuser, socket_dir, config, roles, databases,
-            passwords (role → the secret of it that the store lacks).
+        wanted: what the inventory says: variables, members, superuser, socket_dir, config, roles, databases, passwords
+            (role → the secret of it that the store lacks).
 
     Returns:
-        refusals (empty when the take-over may go on), inventory (variables that must be written), foreign (variables
-        that keep what nobody asked for), settings, objects, notes, secrets, config, leader, cluster, members, order and
-        left (who is still to be taken).
+        refusals (empty when the take-over may go on), inventory (variables that must be written), lost (variables that
+        keep what goes away otherwise), settings, objects, notes, secrets, leader, cluster, members, order and left (who
+        is still to be taken).
     """
     leader = next((m["name"] for info in found.values() for m in info["members"] if m["role"] in LEADERS), None)
     follow = must_follow(found, wanted)
     asked = found.get(leader or "") or next(iter(found.values()))
-    foreign = foreign_settings(found, wanted)
     return {
         "refusals": [*_unlike(follow), *strangers(found, wanted), *unfit(found, wanted)],
         "inventory": {name: live for name, (_wanted, live) in follow.items()},
-        "foreign": foreign,
+        "lost": lost(found, wanted),
         "settings": _by_need({name: info["settings"] for name, info in found.items()}),
         "top_level": _top_level(asked["config"], wanted["config"]),
         "objects": _objects(asked["database"], wanted),
-        "notes": list(_notes(found, asked["database"])),
+        "notes": list(_notes(found, asked, wanted["config"]["postgresql"])),
         "secrets": asked["secrets"],
-        "config": target(wanted["config"], asked["config"], foreign),
         "leader": leader,
         "cluster": {key: value for key, value in asked["identity"].items() if key != "name"},
         "members": [f"{m['name']}: {m['role']} at {m.get('host')}, {m.get('state')}" for m in asked["members"]],
@@ -101,8 +99,8 @@ def unfit(found: Found, wanted: Mapping[str, Any]) -> Iterator[str]:
         if identity["name"] != name:
             own = identity["name"]
             yield f"{name} calls itself {own} in Patroni → name the host {own} in the inventory"
-        if identity["version"] != wanted["version"]:
-            yield f"{name} runs PostgreSQL {identity['version']}, this role keeps {wanted['version']}"
+        if identity["owner"] != OWNER:
+            yield f"{name}: Patroni runs as {identity['owner']}, the role's files are for {OWNER}"
         if identity["users"]["superuser"] != wanted["superuser"]:
             yield f"{name}: Patroni's superuser is {identity['users']['superuser']} → let it be {wanted['superuser']}"
         # Debian's /var/run is a link to /run
@@ -114,14 +112,14 @@ def unfit(found: Found, wanted: Mapping[str, Any]) -> Iterator[str]:
     for role, secret in sorted(wanted["passwords"].items()):
         if kept_roles.get(role) and secret:
             yield f"the store has no {secret}: role {role} would get another password → put the one in use there"
-    for key in ("scope", "namespace", "store", "data_dir", "port"):
+    for key in ("scope", "namespace", "store", "version", "data_dir", "port"):
         values = {str(info["identity"][key]) for info in found.values()}
         if len(values) > 1:
             yield f"the members differ in {key}: {', '.join(sorted(values))}"
 
 
-def foreign_settings(found: Found, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that run and that nobody asked for, as the variables that keep them."""
+def lost(found: Found, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that run and that the inventory does not name, as the variables that keep them."""
     known = set(wanted["config"]["postgresql"]["parameters"])
     parameters: dict[str, Any] = {}
     lines: list[str] = []
@@ -136,13 +134,6 @@ def foreign_settings(found: Found, wanted: Mapping[str, Any]) -> dict[str, Any]:
         **({"postgresql_parameters": dict(sorted(parameters.items()))} if parameters else {}),
         **({"postgresql_hba": lines} if lines else {}),
     }
-
-
-def target(config: Mapping[str, Any], there: Mapping[str, Any], foreign: Mapping[str, Any]) -> dict[str, Any]:
-    """The inventory's dynamic configuration with everything foreign behind it."""
-    found = {"parameters": foreign.get("postgresql_parameters", {}), "pg_hba": foreign.get("postgresql_hba", [])}
-    rest = {key: value for key, value in (there.get("postgresql") or {}).items() if key not in found}
-    return kept(config, {"postgresql": {**rest, **found}})
 
 
 def _by_need(settings: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, list[str]]:
@@ -176,11 +167,19 @@ def _objects(database: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     ]
 
 
-def _notes(found: Found, database: Mapping[str, Any]) -> Iterator[str]:
+def _notes(found: Found, asked: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    database = asked["database"]
     weak = sorted(name for name, kind in database["roles"].items() if kind == "md5")
     if weak:
         yield f"passwords as MD5, which the endpoints refuse until they are set anew: {', '.join(weak)}"
+    known = {" ".join(line.split()) for line in wanted.get("pg_ident", [])}
+    maps = [line for line in database["ident"] if line not in known]
+    keys = sorted(f"postgresql.{key}" for key in (asked["config"].get("postgresql") or {}).keys() - wanted.keys())
+    if maps or keys:
+        yield f"goes away, the role has no variable for it: {', '.join([*keys, *maps])}"
     for name, info in sorted(found.items()):
+        if info["own_keys"] and not info["taken"]:
+            yield f"{name}: goes away with {info['process']['path']}: {', '.join(info['own_keys'])}"
         if info["process"]["environment"]:
             variables = ", ".join(info["process"]["environment"])
             yield f"{name}: the unit's environment wins over every file, take these out of it: {variables}"

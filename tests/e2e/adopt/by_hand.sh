@@ -30,6 +30,7 @@ start() {
     install -d -o postgres -g postgres -m 0700 /srv/pg /srv/pg/certificates
     install -o postgres -m 0600 /etc/etcd/tls/ca.crt /etc/etcd/tls/member.crt /etc/etcd/tls/member.key /srv/pg/certificates/
     cat > /etc/patroni/config.yml <<EOF
+log: {level: INFO}
 scope: shop
 name: $1
 namespace: /db/
@@ -69,6 +70,7 @@ postgresql:
     - host replication repl 0.0.0.0/0 scram-sha-256
     - host all all 127.0.0.1/32 scram-sha-256
     - host all all 10.0.0.0/8   scram-sha-256
+tags: {clonefrom: true}
 EOF
     chown postgres:postgres /etc/patroni/config.yml
     chmod 0640 /etc/patroni/config.yml
@@ -83,6 +85,7 @@ CREATE DATABASE shop OWNER app;
 \c shop
 SET ROLE app;
 CREATE TABLE orders AS SELECT n, md5(n::text) AS what FROM generate_series(1, 5000) n;
+CREATE TABLE ledger (n int PRIMARY KEY);
 EOF
 }
 

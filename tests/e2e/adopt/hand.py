@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 INVENTORY = Path(__file__).resolve().parent / "inventory"
-STATE = ROOT / ".lab" / "e2e" / "adopt"
+STATE = (ROOT / ".lab" / "e2e" / "adopt").resolve()
 WRITTEN = INVENTORY / "group_vars" / "all" / "written.yml"
 SCRIPT = Path(__file__).resolve().parent / "by_hand.sh"
 MEMBERS = ("a1", "b1", "c1")
@@ -144,11 +145,11 @@ def wait(host: str) -> None:
 
 
 def processes() -> dict[str, tuple[str, str]]:
-    """By member: when its postmaster started, and the process of its Patroni."""
+    """By member: when its postmaster started, and the process of its Patroni with the moment at which it started."""
     return {
         host: (
             sql(host, "SELECT pg_postmaster_start_time()"),
-            on(host, "systemctl", "show", "--value", "--property", "MainPID", "patroni.service"),
+            on(host, "systemctl", "show", "--property", "MainPID,ExecMainStartTimestamp,NRestarts", "patroni.service"),
         )
         for host in MEMBERS
     }
@@ -158,3 +159,37 @@ def digests() -> set[str]:
     """Of the application's rows, on every member; one when all are equal."""
     question = "SELECT count(*), md5(string_agg(n || what, ',' ORDER BY n)) FROM orders"
     return {sql(host, question, "shop") for host in MEMBERS}
+
+
+class Writer(threading.Thread):
+    """The application: a new connection by password and network for each row, from c1 to b1, which leads."""
+
+    def __init__(self) -> None:
+        """Nothing is written yet."""
+        super().__init__(daemon=True)
+        self.acknowledged: set[int] = set()
+        self.failures: list[str] = []
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Until it is stopped."""
+        address = f"{(STATE / 'prefix').read_text().strip()}.1.11"
+        n = 0
+        while not self._stopping.wait(0.2):
+            n += 1
+            try:
+                insert = f"INSERT INTO ledger VALUES ({n})"
+                on("c1", "env", "PGPASSWORD=by-hand-app", "PGCONNECT_TIMEOUT=5",
+                   "psql", "-XAtqc", insert, "-h", address, "-U", "app", "-d", "shop")  # fmt: skip
+                self.acknowledged.add(n)
+            except AssertionError as err:
+                self.failures.append(str(err))
+
+    def stop(self) -> None:
+        """Let the last row end."""
+        self._stopping.set()
+        self.join(30)
+
+    def missing(self) -> set[int]:
+        """Acknowledged rows that are not there."""
+        return self.acknowledged - {int(row) for row in sql("b1", "SELECT n FROM ledger", "shop").split()}
