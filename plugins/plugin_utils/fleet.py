@@ -68,10 +68,14 @@ class Fleet:
             becomes = bool(base._task.become) and not local
         become = become_loader.get(base._task.become_method or "sudo") if becomes else None
         connection.set_become_plugin(become)
-        connection.set_options(task_keys=task_keys, var_options=connection._resolve_option_variables(variables, templar))
+        connection.set_options(
+            task_keys=task_keys, var_options=connection._resolve_option_variables(variables, templar)
+        )
         for plugin, where in ((connection._shell, "shell"), (connection.become, "become")):
             if plugin is not None:
-                names = [name for name in constants.config.get_plugin_vars(where, plugin._load_name) if name in variables]
+                names = [
+                    name for name in constants.config.get_plugin_vars(where, plugin._load_name) if name in variables
+                ]
                 options = {name: templar.template(variables[name]) for name in names}
                 plugin.set_options(task_keys=task_keys, var_options=options)
         handler = action_loader.get(

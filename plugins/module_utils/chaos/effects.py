@@ -17,6 +17,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import (
     run,
 )
 
+
 def prove(proofs: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()) -> tuple[bool, list[str]]:
     """Whether every proof holds now, and one sentence about each.
 

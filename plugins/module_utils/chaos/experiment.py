@@ -141,12 +141,16 @@ def _fault_faults(path: str, entry: Any, data: Mapping[str, Any]) -> Iterator[Fa
     kind = KINDS[name]
     yield from parameter_faults(kind, path, {k: v for k, v in entry.items() if k not in FAULT})
     if kind.network and not entry.get("from") and not entry.get("peers"):
-        yield Fault(f"{path}.from", f"{name} needs somebody to be cut off from", f"add from: one of {', '.join(FROM)}", None)
+        yield Fault(
+            f"{path}.from", f"{name} needs somebody to be cut off from", f"add from: one of {', '.join(FROM)}", None
+        )
     if not kind.network and entry.get("from"):
         yield Fault(f"{path}.from", f"{name} has no peers", "remove it", shown(entry["from"]))
     hold = data.get("hold_s")
     if isinstance(entry.get("at_s"), int | float) and isinstance(hold, int) and entry["at_s"] >= hold:
-        yield Fault(f"{path}.at_s", f"is not before the end of hold_s = {hold}", "inject it earlier", shown(entry["at_s"]))
+        yield Fault(
+            f"{path}.at_s", f"is not before the end of hold_s = {hold}", "inject it earlier", shown(entry["at_s"])
+        )
 
 
 def _expect_faults(name: str, expect: Any) -> Iterator[Fault]:
@@ -154,7 +158,9 @@ def _expect_faults(name: str, expect: Any) -> Iterator[Fault]:
         return
     lost = expect["lost"]
     if lost != "computed" and (not isinstance(lost, int) or isinstance(lost, bool) or lost < 0):
-        yield Fault(f"{name}.expect.lost", "must be a number of writes or computed", "write 0, or computed", shown(lost))
+        yield Fault(
+            f"{name}.expect.lost", "must be a number of writes or computed", "write 0, or computed", shown(lost)
+        )
 
 
 def experiment_from(name: str, service: str, data: Mapping[str, Any], control: bool = False) -> Experiment:

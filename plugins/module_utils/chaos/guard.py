@@ -69,7 +69,9 @@ def policy(experiment: Experiment, hosts: Collection[str], rules: Policy, now: d
     reasons = []
     longest = max(fault.lease_s for fault in experiment.faults)
     if longest > rules.longest_lease_s:
-        reasons.append(f"a lease of {longest} s is longer than {rules.longest_lease_s} s, which this environment allows")
+        reasons.append(
+            f"a lease of {longest} s is longer than {rules.longest_lease_s} s, which this environment allows"
+        )
     if rules.window and not within(rules.window, now.time()):
         reasons.append(f"it is {now:%H:%M}, faults are allowed within {rules.window}")
     if rules.environment == PRODUCTION:

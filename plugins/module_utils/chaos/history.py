@@ -26,7 +26,9 @@ def regression(past: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> str
     Worse is an outage above 1.5 times the median of the last ten, and more than a second above it.
     """
     same = [e for e in past if e["experiment"] == now["experiment"] and e["control"] == now["control"]]
-    known = [float(e["client_rto_s"]) for e in same if e["verdict"] == "held" and e["client_rto_s"] is not None][-WINDOW:]
+    known = [float(e["client_rto_s"]) for e in same if e["verdict"] == "held" and e["client_rto_s"] is not None][
+        -WINDOW:
+    ]
     value = now["client_rto_s"]
     if len(known) < FEWEST or value is None:
         return None
@@ -38,7 +40,10 @@ def regression(past: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> str
 
 def table(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """A Markdown table: runs, verdicts, median and maximum of the outage, lost writes of each experiment."""
-    rows = ["| experiment | runs | held | outage median s | max s | whole again median s | lost writes |", "|---|---|---|---|---|---|---|"]
+    rows = [
+        "| experiment | runs | held | outage median s | max s | whole again median s | lost writes |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name in sorted({e["experiment"] for e in entries if not e["control"]}):
         runs = [e for e in entries if e["experiment"] == name and not e["control"]]
         rto = [e["client_rto_s"] for e in runs if e["client_rto_s"] is not None]

@@ -67,7 +67,9 @@ def longest_gap(acks: Sequence[float], since: float, until: float) -> tuple[floa
     return max(gaps, key=lambda gap: gap[1] - gap[0], default=None)
 
 
-def measure(operations: Sequence[Operation], injected: float, undone: float, end: float, whole: float | None) -> Measures:
+def measure(
+    operations: Sequence[Operation], injected: float, undone: float, end: float, whole: float | None
+) -> Measures:
     """All figures of a run.
 
     Args:

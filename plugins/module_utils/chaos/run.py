@@ -65,7 +65,9 @@ class Seen:
 class Runner:
     """Runs one experiment once."""
 
-    def __init__(self, experiment: Experiment, setting: Setting, hosts: Hosts, clock: Clock, run: str, chain: Chain) -> None:
+    def __init__(
+        self, experiment: Experiment, setting: Setting, hosts: Hosts, clock: Clock, run: str, chain: Chain
+    ) -> None:
         """Nothing is contacted yet."""
         self.experiment, self.setting, self.run_id, self.chain = experiment, setting, run, chain
         self.seen = Seen()
@@ -104,7 +106,9 @@ class Runner:
             except HostError as err:
                 reasons.append(f"{each.host}: {err}")
         if reasons:
-            raise ChaosError(f"{self.experiment.name}: refused, nothing was armed: {'; '.join(reasons)}", reasons=reasons)
+            raise ChaosError(
+                f"{self.experiment.name}: refused, nothing was armed: {'; '.join(reasons)}", reasons=reasons
+            )
         self._record("plan", {"targets": targets, "faults": [dict(each.arguments) for each in planned], "plans": plans})
         self._record("state", state.as_dict())
         return planned, plans
@@ -148,7 +152,9 @@ class Runner:
             asked = self._clock.now()
             answer = self._workload("status")
             offset = clock_offset(asked, self._clock.now(), answer["now"])
-            self.seen.offset, self.seen.offset_error = min((self.seen.offset, self.seen.offset_error), offset, key=lambda o: o[1])
+            self.seen.offset, self.seen.offset_error = min(
+                (self.seen.offset, self.seen.offset_error), offset, key=lambda o: o[1]
+            )
         except HostError as err:
             self.seen.unseen.append(f"the ledger could not be started: {err}")
             return False
@@ -191,7 +197,9 @@ class Runner:
                 self._hosts.call(each.host, "chaos_fault", {"fault": each.fault, "state": "renewed"})
                 self._renewed[each.fault] = self._clock.now()
             except HostError as err:
-                self.seen.aborted = self.seen.aborted or f"the lease of {each.fault} on {each.host} was not renewed: {err}"
+                self.seen.aborted = (
+                    self.seen.aborted or f"the lease of {each.fault} on {each.host} was not renewed: {err}"
+                )
 
     def _watch(self) -> None:
         if self.seen.aborted is None and self.experiment.abort:
@@ -249,11 +257,16 @@ class Runner:
         end, acked = self._clock.now() + self.experiment.recover_s, False
         while self._clock.now() < end and not (acked and self.seen.whole_at):
             try:
-                if self.seen.whole_at is None and settled(self.observe(()), self.setting.members, self.setting.max_lag).open:
+                if (
+                    self.seen.whole_at is None
+                    and settled(self.observe(()), self.setting.members, self.setting.max_lag).open
+                ):
                     self.seen.whole_at = self._clock.now()
                     self._event("whole again")
                 status = self._workload("status")
-                acked = status["last_ack"] is not None and status["last_ack"] - self.seen.offset > (self.seen.undone_at or 0)
+                acked = status["last_ack"] is not None and status["last_ack"] - self.seen.offset > (
+                    self.seen.undone_at or 0
+                )
             except (HostError, ChaosError):
                 acked = False
             self._clock.sleep(INTERVAL_S)

@@ -109,7 +109,9 @@ def _judge_measures(run: Run, found: Judgement) -> None:
     for key, text in (("client_rto_s", "the client's outage"), ("redundancy_rto_s", "until the service was whole")):
         limit, value = run.expect.get(key), getattr(seen, key)
         if limit is not None and value is None:
-            found.add("violated" if key == "redundancy_rto_s" else "inconclusive", f"{text} did not end, or was not seen")
+            found.add(
+                "violated" if key == "redundancy_rto_s" else "inconclusive", f"{text} did not end, or was not seen"
+            )
         elif limit is not None and value > limit:
             found.add("violated", f"{text} took {value:.1f} s, {limit:g} s are allowed")
     errors, limit = sum(seen.errors.values()), run.expect.get("errors_max")

@@ -124,7 +124,12 @@ def _as_chaos() -> Iterator[None]:
 def _spawned(argv: list[str]) -> bool:
     """Start a process that outlives us; whether it lives after its first moment."""
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/"
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
     )
     try:
         process.wait(0.3)

@@ -72,7 +72,12 @@ class Workload:
         """Whether it runs, its clock now, and when the last write of any writer was acknowledged (monotonic; or None)."""
         lines = [line for file in self._ledgers() for line in _tail(file)]
         acked = [line["e"] for line in lines if line["o"] == "ok"]
-        return {"running": self._alive(), "now": time.monotonic(), "last_ack": max(acked, default=None), "seen": len(lines)}
+        return {
+            "running": self._alive(),
+            "now": time.monotonic(),
+            "last_ack": max(acked, default=None),
+            "seen": len(lines),
+        }
 
     def stop(self, wait_s: float = 30) -> None:
         """Tell the writers to end after their current write, and wait. Raises ChaosError when they don't."""

@@ -77,7 +77,9 @@ class Consul:
             servers = [self._server] if self._server else self._config["servers"]
             host, port = servers[self._turn % len(servers)].rsplit(":", 1)
             self._turn += 1
-            connection = http.client.HTTPSConnection(host, int(port), timeout=self._config["timeout_s"], context=self._tls)
+            connection = http.client.HTTPSConnection(
+                host, int(port), timeout=self._config["timeout_s"], context=self._tls
+            )
             connection.connect()
             self._http = connection
 
@@ -230,7 +232,9 @@ class Writer(threading.Thread):
                 file.flush()
                 os.fdatasync(file.fileno())
                 took = line["e"] - line["s"]
-                self._stopping.wait(max(0.0, self._pause - took) if line["o"] == "ok" else max(AGAIN_S, self._pause - took))
+                self._stopping.wait(
+                    max(0.0, self._pause - took) if line["o"] == "ok" else max(AGAIN_S, self._pause - took)
+                )
 
     def _write(self) -> dict[str, Any]:
         line: dict[str, Any] = {"t": self._token, "s": time.monotonic(), "o": "ok", "c": ""}

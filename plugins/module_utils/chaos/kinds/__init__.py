@@ -3,7 +3,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import clock, disk, host, network, pressure, process
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import (
+    clock,
+    disk,
+    host,
+    network,
+    pressure,
+    process,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import Kind
 
 KINDS: dict[str, Kind] = {

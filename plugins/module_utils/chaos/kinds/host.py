@@ -20,7 +20,9 @@ def _plan(want: str) -> Any:
     def plan(params: Mapping[str, Any], look: Look, _fault: str) -> FaultPlan:
         name = params.get("container")
         if not name or not look.has("docker"):
-            raise UnavailableError("there is no container engine here that runs this host → leave hosts alone, use units")
+            raise UnavailableError(
+                "there is no container engine here that runs this host → leave hosts alone, use units"
+            )
         code, out, err = look.run(["docker", "inspect", "-f", "{{.State.Status}}", name])
         if code != 0 or out.strip() != "running":
             raise ChaosError(f"container {name} does not run: {out.strip() or err.strip()}")
@@ -36,6 +38,10 @@ def _plan(want: str) -> Any:
 
 CONTAINER = {"container": Option(pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*")}
 KINDS = (
-    Kind("host_kill", "The host loses its power; the undo boots it from its disk.", CONTAINER, _plan("exited"), "engine"),
-    Kind("host_pause", "The host freezes with its connections open, and goes on.", CONTAINER, _plan("paused"), "engine"),
+    Kind(
+        "host_kill", "The host loses its power; the undo boots it from its disk.", CONTAINER, _plan("exited"), "engine"
+    ),
+    Kind(
+        "host_pause", "The host freezes with its connections open, and goes on.", CONTAINER, _plan("paused"), "engine"
+    ),
 )

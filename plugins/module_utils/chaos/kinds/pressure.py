@@ -52,7 +52,9 @@ def disk(params: Mapping[str, Any], look: Look, _fault: str) -> FaultPlan:
     """At most so many bytes a second to a block device."""
     group, version, _pids = _group(params, look, "io")
     if version == 1:
-        raise UnavailableError("version 1 of control groups does not slow buffered writes down: no effect could be proved")
+        raise UnavailableError(
+            "version 1 of control groups does not slow buffered writes down: no effect could be proved"
+        )
     device, rate = params["device"], params["kb_per_s"] << 10
     text = f"{device} rbps={rate} wbps={rate}"
     before = look.text(f"{group}/io.max")

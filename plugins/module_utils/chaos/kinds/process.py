@@ -69,7 +69,9 @@ def descriptors(params: Mapping[str, Any], look: Look, _fault: str) -> FaultPlan
     """The soft limit of open files below what is open: whatever needs one more gets EMFILE."""
     inject, undo, seen = [], [], []
     for process in _chosen(params, look):
-        row = next(line for line in (look.text(f"proc/{process.pid}/limits") or "").splitlines() if "open files" in line)
+        row = next(
+            line for line in (look.text(f"proc/{process.pid}/limits") or "").splitlines() if "open files" in line
+        )
         soft, hard = (int(word) for word in row.split()[3:5])
         limit = {"do": "rlimit", **_who(process), "hard": hard}
         inject.append({**limit, "soft": min(soft, params["soft"])})

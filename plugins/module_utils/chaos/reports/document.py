@@ -9,7 +9,19 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 SCHEMA = "rsp.platform/chaos-report/1"
-REQUIRED = ("schema", "experiment", "service", "title", "hypothesis", "run", "at", "control", "verdict", "green", "reasons")
+REQUIRED = (
+    "schema",
+    "experiment",
+    "service",
+    "title",
+    "hypothesis",
+    "run",
+    "at",
+    "control",
+    "verdict",
+    "green",
+    "reasons",
+)
 VERDICTS = ("held", "violated", "inconclusive", "aborted", "rollback_failed")
 
 
@@ -19,7 +31,9 @@ def as_json(documents: Sequence[Mapping[str, Any]]) -> str:
         missing = [key for key in REQUIRED if key not in document]
         if missing or document["verdict"] not in VERDICTS or document["green"] != (document["verdict"] == "held"):
             raise ValueError(f"no report: {', '.join(missing) or document['verdict']}")
-    return json.dumps({"schema": SCHEMA, "reports": list(documents)}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return (
+        json.dumps({"schema": SCHEMA, "reports": list(documents)}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    )
 
 
 def as_junit(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -37,7 +51,9 @@ def as_junit(documents: Sequence[Mapping[str, Any]]) -> str:
             continue
         tag = "failure" if document["verdict"] == "violated" else "error"
         text = "\n".join(document["reasons"])
-        lines.append(f"{case}>\n    <{tag} message={quoteattr(document['verdict'])}>{escape(text)}</{tag}>\n  </testcase>")
+        lines.append(
+            f"{case}>\n    <{tag} message={quoteattr(document['verdict'])}>{escape(text)}</{tag}>\n  </testcase>"
+        )
     return "\n".join([*lines, "</testsuite>"]) + "\n"
 
 
@@ -55,7 +71,9 @@ def as_prometheus(documents: Sequence[Mapping[str, Any]]) -> str:
                  ("control", str(document["control"]).lower()))  # fmt: skip
         label = ",".join(f'{name}="{_label(value)}"' for name, value in pairs)
         for verdict in VERDICTS:
-            samples["rsp_chaos_verdict"].append(f'{{{label},verdict="{verdict}"}} {int(document["verdict"] == verdict)}')
+            samples["rsp_chaos_verdict"].append(
+                f'{{{label},verdict="{verdict}"}} {int(document["verdict"] == verdict)}'
+            )
         measures, findings = document.get("measures") or {}, document.get("findings") or {}
         figures = {"rsp_chaos_client_rto_seconds": measures.get("client_rto_s"),
                    "rsp_chaos_redundancy_rto_seconds": measures.get("redundancy_rto_s"),

@@ -8,7 +8,13 @@ from html import escape
 from typing import Any
 
 WIDTH, HEIGHT, LEFT, BASE = 900, 150, 10, 110
-COLOURS = {"held": "#2a7d3f", "violated": "#b3261e", "inconclusive": "#8a6d00", "aborted": "#8a6d00", "rollback_failed": "#7a0019"}
+COLOURS = {
+    "held": "#2a7d3f",
+    "violated": "#b3261e",
+    "inconclusive": "#8a6d00",
+    "aborted": "#8a6d00",
+    "rollback_failed": "#7a0019",
+}
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left}"
@@ -70,9 +76,16 @@ def timeline(rates: Sequence[int], events: Sequence[Mapping[str, Any]], step_s: 
 
 
 def _section(number: int, document: Mapping[str, Any]) -> str:
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in document["reasons"]) or "<li>everything that was claimed held</li>"
+    reasons = (
+        "".join(f"<li>{escape(reason)}</li>" for reason in document["reasons"])
+        or "<li>everything that was claimed held</li>"
+    )
     picture = document.get("timeline") or {}
-    drawn = timeline(picture["rates"], picture["events"], picture["step_s"]) if picture.get("rates") else "<p>no picture: nothing was written</p>"
+    drawn = (
+        timeline(picture["rates"], picture["events"], picture["step_s"])
+        if picture.get("rates")
+        else "<p>no picture: nothing was written</p>"
+    )
     targets = ", ".join(document.get("targets") or ()) or "nobody"
     return (
         f"<h2 id='r{number}'>{escape(document['title'])} {_badge(document['verdict'])}</h2>"
