@@ -13,6 +13,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import (
     BLOCK,
     StepError,
     container_status,
+    patroni_value,
     process_state,
     run,
 )
@@ -49,6 +50,9 @@ def _one(proof: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[bool, str]:
     if kind == "container_is":
         status = container_status(proof["name"])
         return status == proof["status"], f"container {proof['name']} is {status}"
+    if kind == "patroni_is":
+        value = patroni_value(proof["config"], proof["setting"])
+        return value == proof["value"], f"{proof['setting']} is {value}"
     if kind == "clock_off":
         off = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - proof["offset_s"]
         return abs(off) >= proof["least_s"], f"the clock is off by {off:.1f} s"

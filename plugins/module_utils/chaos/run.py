@@ -74,6 +74,7 @@ class Runner:
         self._hosts, self._clock = hosts, clock
         self._counter = Counter(experiment.abort)
         self._renewed: dict[str, float] = {}
+        self._dark: set[str] = set()
 
     def prepare(self, now: Any) -> tuple[list[Planned], dict[str, dict[str, Any]]]:
         """Look, choose, ask every guard and every host. Nothing is changed anywhere.
@@ -173,11 +174,13 @@ class Runner:
             self._watch()
             self._clock.sleep(INTERVAL_S)
         for each in self.seen.active:
-            self._prove(each)
+            if each.fault not in self._dark:
+                self._prove(each)
 
     def _inject(self, each: Planned) -> None:
         if self.seen.injected_at is None:
             self.seen.injected_at = self._clock.now()
+        self._darken(each)
         self.seen.active.append(each)  # before the call: what was cut off in the middle is undone too
         self.seen.fired[each.fault] = each
         try:
@@ -188,9 +191,19 @@ class Runner:
         except HostError as err:
             self.seen.aborted = f"{each.fault} on {each.host} could not be injected: {err}"
 
+    def _darken(self, each: Planned) -> None:
+        """A host that is about to die or freeze can't be asked any more: what is done to it is proved now, not later."""
+        if each.host != each.target:
+            for other in self.seen.active:
+                if other.host == each.target:
+                    self._prove(other)
+                    self._dark.add(other.fault)
+
     def _renew(self) -> None:
         """Each lease at a third of its time, so that two renewals may fail."""
         for each in self.seen.active:
+            if each.fault in self._dark:
+                continue  # its host undoes it by itself when it is back
             if self._clock.now() - self._renewed.get(each.fault, 0.0) < each.lease_s / 3:
                 continue
             try:

@@ -165,6 +165,17 @@ def _container(step: Step) -> None:
         run(["docker", verbs[status], step["name"]])
 
 
+def _patroni(step: Step) -> None:
+    change = f"{step['setting']}={step['value']}"
+    run(["patronictl", "-c", step["config"], "edit-config", "--quiet", "--force", "-s", change])
+
+
+def patroni_value(config: str, setting: str) -> str:
+    """Value of a key of Patroni's dynamic configuration; null when it is not set."""
+    lines = run(["patronictl", "-c", config, "show-config"]).splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{setting}:")), "null")
+
+
 def container_status(name: str) -> str:
     """running, paused, exited … as the engine says it."""
     return run(["docker", "inspect", "-f", "{{.State.Status}}", name]).strip()
@@ -173,7 +184,7 @@ def container_status(name: str) -> str:
 DO: dict[str, Callable[[Step], None]] = {
     "signal": _signal, "unit": _unit, "chain": _chain, "no_chain": _no_chain, "write": _write, "group": _group,
     "no_group": _no_group, "fill": _fill, "no_file": _no_file, "rlimit": _rlimit, "clock": _clock,
-    "container": _container,
+    "container": _container, "patroni": _patroni,
 }  # fmt: skip
 
 
@@ -190,6 +201,8 @@ def see(item: Step) -> Any:
         return container_status(item["name"])
     if kind == "clock":
         return round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
+    if kind == "patroni":
+        return patroni_value(item["config"], item["setting"])
     path = Path(item["path"])
     if kind == "text":
         return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -8,6 +8,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import (
     disk,
     host,
     network,
+    patroni,
     pressure,
     process,
 )
@@ -15,7 +16,15 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import Ki
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
-    for kind in (*process.KINDS, *network.KINDS, *pressure.KINDS, *disk.KINDS, *clock.KINDS, *host.KINDS)
+    for kind in (
+        *process.KINDS,
+        *network.KINDS,
+        *pressure.KINDS,
+        *disk.KINDS,
+        *clock.KINDS,
+        *host.KINDS,
+        *patroni.KINDS,
+    )
 }
 
 # What nobody can have here, and why: said, never faked.
