@@ -139,7 +139,10 @@ def _fault_faults(path: str, entry: Any, data: Mapping[str, Any]) -> Iterator[Fa
             yield Fault(f"{path}.kind", "is no kind of fault", fix, shown(name))
         return
     kind = KINDS[name]
-    yield from parameter_faults(kind, path, {k: v for k, v in entry.items() if k not in FAULT})
+    own = {key: value for key, value in entry.items() if key not in FAULT}
+    if "unit" in kind.options:
+        own.setdefault("unit", "filled-in.service")  # the service's own, where the experiment names none
+    yield from parameter_faults(kind, path, own)
     if kind.network and not entry.get("from") and not entry.get("peers"):
         yield Fault(
             f"{path}.from", f"{name} needs somebody to be cut off from", f"add from: one of {', '.join(FROM)}", None
