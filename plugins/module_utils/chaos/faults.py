@@ -25,6 +25,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import (
     parameter_faults,
     with_defaults,
 )
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import source
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.watchdog import SCRIPT, Watchdog
 
 HOME = Path("var/lib/rsp/chaos")
@@ -202,7 +203,6 @@ class Faults:
     def _write(self, fault: str, record: Mapping[str, Any]) -> Path:
         folder = self.home / fault
         folder.mkdir(parents=True, mode=0o700)
-        script = steps.__loader__.get_source(steps.__name__)  # type: ignore[union-attr]
-        steps.save(folder / SCRIPT, script, 0o700)
+        steps.save(folder / SCRIPT, source(steps), 0o700)
         steps.save(folder / steps.PLAN, json.dumps(record, sort_keys=True))
         return folder

@@ -257,7 +257,8 @@ def undo(plan: Mapping[str, Any], settle_s: float = SETTLE_S) -> list[str]:
 def save(path: Path, text: str, mode: int = 0o600) -> None:
     """Write a file so that it is whole and on the disk, or not there at all."""
     fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import writer
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import source
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import process_state, save
 
 HOME = Path("/var/lib/rsp/chaos-ledger")
@@ -36,7 +37,7 @@ class Workload:
 
     run: str
     home: Path = HOME
-    drivers: Mapping[str, Callable[..., Any]] = None  # type: ignore[assignment]
+    drivers: Mapping[str, Callable[..., Any]] | None = None
 
     @property
     def folder(self) -> Path:
@@ -55,7 +56,7 @@ class Workload:
             raise ChaosError(f"the ledger cannot be prepared: {writer.error_class(err)}") from err
         self.folder.mkdir(parents=True, mode=0o700)
         script = self.folder / "writer.py"
-        save(script, writer.__loader__.get_source(writer.__name__), 0o700)  # type: ignore[union-attr]
+        save(script, source(writer), 0o700)
         with (self.folder / "stderr").open("wb") as errors:
             process = subprocess.Popen(
                 [sys.executable, str(script), str(self.folder)],
