@@ -25,7 +25,7 @@ GOOD = {
     "recover_s": 20,
     "load": {"writers": 1, "rate": 100},
     "abort": [{"kind": "no_writes_s", "above": 30}],
-    "expect": {"lost": 0, "client_rto_s": 8, "redundancy_rto_s": 30},
+    "expect": {"lost": 0, "client_rto_s": 8, "redundancy_rto_s": 60},
     "control": {"without": "a majority", "faults": [{"kind": "unit_stop", "lease_s": 30, "targets": {"role": "all"}}]},
 }
 
@@ -77,7 +77,8 @@ class Machines:
     """Hosts of a run. `fail` maps (module, state or host) to the error, or to a function of the arguments."""
 
     def __init__(self, time, **options):
-        self.time, self.calls, self.fail = time, [], options.pop("fail", {})
+        self.time, self.calls, self.began = time, [], time.t
+        self.fail = options.pop("fail", {})
         self.states = options.pop("states", None) or [state()]
         self.effective = options.pop("effective", True)
         self.undone = options.pop("undone", {"undone": True, "wrong": []})
