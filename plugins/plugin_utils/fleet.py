@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,8 +36,10 @@ class Fleet:
             self._forget(host)
             raise HostError(f"{host} is not reached: {err}") from err
         if result.get("unreachable") or result.get("failed") or "module_stderr" in result:
-            said = result.get("msg") or result.get("module_stderr") or "failed"
-            raise HostError(str(said), **{k: v for k, v in result.items() if k in ("reasons", "undone", "wrong")})
+            # A module that crashed says why on its last line of stderr.
+            crash = str(result.get("module_stderr") or "").strip().splitlines()[-1:]
+            said = ": ".join([str(result.get("msg") or "failed"), *crash])
+            raise HostError(said, **{k: v for k, v in result.items() if k in ("reasons", "undone", "wrong")})
         return result
 
     def close(self) -> None:
@@ -52,7 +55,8 @@ class Fleet:
     def _connected(self, host: str) -> tuple[ActionBase, dict[str, Any]]:
         base = self._action
         local = host in LOCALHOSTS and host not in self._hostvars
-        variables = {"inventory_hostname": host} if local else dict(self._hostvars.raw_get(host))
+        own = {"inventory_hostname": host, "ansible_python_interpreter": sys.executable}
+        variables = own if local else dict(self._hostvars.raw_get(host))
         templar = base._templar.copy_with_new_env(available_variables=variables)
         named = templar.template(variables.get("ansible_connection")) if "ansible_connection" in variables else None
         context = base._play_context.copy()
