@@ -69,7 +69,7 @@ class ActionModule(ActionBase):
         experiment = self._experiment(arguments)
         run, chain = secrets.token_hex(4), Chain()
         fleet = Fleet(self, (task_vars or {})["hostvars"])
-        runner = Runner(experiment, setting_from(arguments), fleet, CLOCK, run, chain)
+        runner = Runner(experiment, setting_from(arguments), hosts=fleet, clock=CLOCK, run=run, chain=chain)
         began, at = time.monotonic(), CLOCK.wall()
         chain.add("experiment", at, {"name": experiment.name, "run": run, "control": arguments["control"]})
         try:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records that cannot be changed afterwards without being seen: canonical JSON, each record holding the hash of the last.
+"""Records that cannot be changed without being seen: canonical JSON, each record with the hash of the last.
 
 Stands alone, so that an auditor needs nothing but this file and Python:
 
     python3 evidence.py FILE [--key-file FILE]
 
-A key makes it an HMAC: without one, whoever rewrites the whole chain is not seen. The head's hash, kept elsewhere, shows that too.
+A key makes it an HMAC: without one, whoever rewrites the whole chain is not seen. The head's hash,
+kept elsewhere, shows that too.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ short_description: Inject one fault that undoes itself
 version_added: 0.1.0
 author: rsp.platform maintainers (@rsp-platform)
 description:
-  - Arms, then fires. The undo and a fingerprint are on the host's disk and a watchdog ticks before anything is injected.
-  - When nobody renews the fault in O(ttl_s), or the host boots, the host undoes by itself and compares with the fingerprint.
+  - Arms, then fires. Undo and fingerprint are on the host's disk and a watchdog ticks before anything is injected.
+  - When nobody renews the fault in O(ttl_s), or the host boots, it undoes by itself and compares with the fingerprint.
   - Connections with the host's sshd are never cut. Rules of others are neither changed nor reordered.
   - The file C(/etc/rsp/chaos.stop) on the host forbids every injection and renewal there.
 options:

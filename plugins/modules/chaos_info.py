@@ -28,7 +28,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 faults:
-  description: Each fault with its kind, parameters, steps, whether its watchdog ticks (C(armed)), and how it was undone.
+  description: Each fault with kind, parameters, steps, whether its watchdog ticks (C(armed)), how it was undone.
   returned: success
   type: list
   elements: dict

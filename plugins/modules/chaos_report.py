@@ -13,7 +13,11 @@ description:
     or V(violated) for negative controls.
 options:
   title: {description: Title of the page., type: str, required: true}
-  reports: {description: What M(rsp.platform.chaos_experiment) returned as C(report)., type: list, elements: dict, required: true}
+  reports:
+    description: What M(rsp.platform.chaos_experiment) returned as C(report).
+    type: list
+    elements: dict
+    required: true
   refused: {description: 'Experiments that did not run, and why.', type: list, elements: str, default: []}
   control: {description: They are negative controls., type: bool, default: false}
   directory: {description: Directory of reports., type: path, required: true}

@@ -16,7 +16,7 @@ description:
 options:
   state:
     description:
-      - V(started) begins to write, V(status) looks, V(stopped) ends. V(read) returns outcomes and all tokens that are there.
+      - V(started) begins to write, V(status) looks, V(stopped) ends. V(read) returns outcomes and all tokens.
       - V(absent) takes the run's data out of the service, and its files off the host.
     type: str
     choices: [started, status, stopped, read, absent]
@@ -30,7 +30,11 @@ options:
     type: str
     choices: [consul, postgresql]
     required: true
-  servers: {description: 'C(host:port) of the client path, in the order of trying.', type: list, elements: str, required: true}
+  servers:
+    description: 'C(host:port) of the client path, in the order of trying.'
+    type: list
+    elements: str
+    required: true
   members: {description: 'Member to C(host:port), for reading each by itself.', type: dict, default: {}}
   ca_path: {description: PEM file of the CA., type: path, required: true}
   token: {description: Consul's token., type: str}
@@ -75,12 +79,17 @@ operations:
   returned: with V(read)
   type: list
   elements: dict
-client: {description: Tokens by the client path in the service's order., returned: 'with V(read)', type: list, elements: int}
+client:
+  description: Tokens by the client path in the service's order.
+  returned: 'with V(read)'
+  type: list
+  elements: int
 members: {description: Member to its tokens; none when it could not be read., returned: 'with V(read)', type: dict}
 reads: {description: Reads of tokens., returned: 'with V(read)', type: list, elements: dict}
 errors: {description: Member to why it could not be read., returned: 'with V(read)', type: dict}
 """
 
+import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -128,7 +137,7 @@ def main() -> None:
     """Doorway: one call, one except."""
     needs = [("driver", "consul", ("token",)), ("driver", "postgresql", ("database", "user", "password"))]
     module = AnsibleModule(argument_spec=workload_options(), required_if=needs, supports_check_mode=True)
-    if not module.params["run"].isalnum() or not module.params["run"].islower() and not module.params["run"].isdigit():
+    if not re.fullmatch("[a-z0-9]+", module.params["run"]):
         module.fail_json(msg=f"run {module.params['run']!r} must be small letters and digits")
     if module.check_mode:
         module.exit_json(changed=module.params["state"] in ("started", "absent"), running=False)

@@ -15,6 +15,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.state import Member, 
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "ops": "m"}
 PLACES = [Place(name, f"10.0.{n}.11", zone) for n, (name, zone) in enumerate(ZONES.items())]
 SPAN = 10**9
+LIMITS = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024      4096      files\n"
 
 GOOD = {
     "title": "The leader's process is killed",
@@ -153,21 +154,28 @@ def stat(pid, start, comm="consul", parent=1, letter="S"):
 
 def host(root, run=None, **files):
     """A host with two processes of consul.service (one with a hard name), one of another unit, iptables and sshd."""
-    tree(root, {
-        "proc/10/stat": stat(10, 500), "proc/10/cgroup": "5:cpu,cpuacct:/\n1:name=systemd:/system.slice/consul.service\n",
-        "proc/11/stat": stat(11, 600, "a) (b", parent=10), "proc/11/cgroup": "0::/system.slice/consul.service\n",
-        "proc/20/stat": stat(20, 400, "sshd"), "proc/20/cgroup": "0::/system.slice/ssh.service\n",
-        "proc/10/limits": "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024      4096      files\n",
-        "proc/11/limits": "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024      4096      files\n",
-        "proc/net/tcp": "  sl  local_address rem_address   st\n"
-        "   0: 0B00000A:0016 0100000A:C001 01 00000000:00000000 00:00000000 00000000     0        0 1\n"
-        "   1: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 2\n",
-        "proc/self/mountinfo": "1 0 0:1 / / rw - overlay overlay rw,lowerdir=/x\n"
-        "2 1 0:2 / /tmp rw - tmpfs tmpfs rw\n3 1 0:3 / /data rw - tmpfs tmpfs rw,size=65536k\n"
-        "4 1 8:1 /sub /bind rw - ext4 /dev/sda1 rw\n5 1 8:2 / /disk rw - ext4 /dev/sdb1 rw\n",
-        "usr/sbin/iptables": "", "usr/sbin/ip6tables": "",
-        **files,
-    })  # fmt: skip
+    tree(
+        root,
+        {
+            "proc/10/stat": stat(10, 500),
+            "proc/10/cgroup": "5:cpu,cpuacct:/\n1:name=systemd:/system.slice/consul.service\n",
+            "proc/11/stat": stat(11, 600, "a) (b", parent=10),
+            "proc/11/cgroup": "0::/system.slice/consul.service\n",
+            "proc/20/stat": stat(20, 400, "sshd"),
+            "proc/20/cgroup": "0::/system.slice/ssh.service\n",
+            "proc/10/limits": LIMITS,
+            "proc/11/limits": LIMITS,
+            "proc/net/tcp": "  sl  local_address rem_address   st\n"
+            "   0: 0B00000A:0016 0100000A:C001 01 00000000:00000000 00:00000000 00000000     0        0 1\n"
+            "   1: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 2\n",
+            "proc/self/mountinfo": "1 0 0:1 / / rw - overlay overlay rw,lowerdir=/x\n"
+            "2 1 0:2 / /tmp rw - tmpfs tmpfs rw\n3 1 0:3 / /data rw - tmpfs tmpfs rw,size=65536k\n"
+            "4 1 8:1 /sub /bind rw - ext4 /dev/sda1 rw\n5 1 8:2 / /disk rw - ext4 /dev/sdb1 rw\n",
+            "usr/sbin/iptables": "",
+            "usr/sbin/ip6tables": "",
+            **files,
+        },
+    )
     for folder in ("data", "bind", "disk", "tmp"):
         (root / folder).mkdir(exist_ok=True)
     return Look(run or (lambda _argv: (0, "", "")), root)

@@ -48,7 +48,7 @@ REPORT = """
         refused: "{{ refused | default([]) }}"
         directory: "{{ playbook_dir }}/reports"
 """
-HOSTS = f"[all:vars]\nansible_python_interpreter={sys.executable}\n[all]\na1 ansible_connection=local\nb1 ansible_connection=local\n"
+HOSTS = f"[all:vars]\nansible_connection=local\nansible_python_interpreter={sys.executable}\n[all]\na1\nb1\n"
 
 
 @pytest.fixture
@@ -81,7 +81,11 @@ def test_the_fleet_reaches_other_hosts_and_nobody_who_answers_means_nothing_is_a
     ("name", "experiments", "text"),
     [
         ("leader_kiled", None, "consul has no experiment leader_kiled → did you mean leader_killed?"),
-        ("leader_killed", {"leader_killed": {**GOOD, "hold_s": 0}}, "experiment leader_killed: 1 problem, nothing was touched"),
+        (
+            "leader_killed",
+            {"leader_killed": {**GOOD, "hold_s": 0}},
+            "experiment leader_killed: 1 problem, nothing was touched",
+        ),
         ("leader_killed", {"leader_killed": {**GOOD, "hold_s": 0}}, "leader_killed.hold_s = 0  is outside 1 to 600"),
     ],
 )
@@ -93,25 +97,34 @@ def test_a_bad_experiment_is_refused_on_the_controller(ran, name, experiments, t
 
 def report(verdict):
     return {
-        "schema": "rsp.platform/chaos-report/1", "experiment": "x", "service": "consul", "title": "t", "hypothesis": "h", "run": "r",
-        "at": "now", "control": False, "verdict": verdict, "green": verdict == "held", "reasons": [],
-    }  # fmt: skip
+        "schema": "rsp.platform/chaos-report/1",
+        "experiment": "x",
+        "service": "consul",
+        "title": "t",
+        "hypothesis": "h",
+        "run": "r",
+        "at": "now",
+        "control": False,
+        "verdict": verdict,
+        "green": verdict == "held",
+        "reasons": [],
+    }
 
 
 @pytest.mark.parametrize(
-    ("runs", "refused", "code", "text"),
+    ("variables", "code", "text"),
     [
-        ([report("held")], [], 0, "1 experiments, 0 not held: none"),
-        ([report("held"), report("violated")], [], 2, "2 experiments, 1 not held: x: violated"),
-        ([report("held")], ["y: not steady"], 2, "y: not steady"),
-        ([], [], 2, "no experiment ran"),
+        ({"runs": [report("held")]}, 0, "1 experiments, 0 not held: none"),
+        ({"runs": [report("held"), report("violated")]}, 2, "2 experiments, 1 not held: x: violated"),
+        ({"runs": [report("held")], "refused": ["y: not steady"]}, 2, "y: not steady"),
+        ({"runs": []}, 2, "no experiment ran"),
     ],
 )
-def test_a_game_day_is_green_only_when_all_were(ran, tmp_path, runs, refused, code, text):
-    found, said = ran(REPORT, "-e", json.dumps({"runs": runs, "refused": refused}), "-v")
+def test_a_game_day_is_green_only_when_all_were(ran, tmp_path, variables, code, text):
+    found, said = ran(REPORT, "-e", json.dumps(variables), "-v")
     assert found == code, said
     assert text in said
-    assert bool(list(tmp_path.glob("reports/game-day-*/report.html"))) is bool(runs)
+    assert bool(list(tmp_path.glob("reports/game-day-*/report.html"))) is bool(variables["runs"])
 
 
 class Handler:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.rsp.platform.plugins.module_utils.chaos import model, steps
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import faults as faults_room
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import model, steps
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import watchdog as watchdogs
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import Faults, Request
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
@@ -34,7 +34,10 @@ FULL = {"unit": "consul.service", "which": "all", "signal": "SIGKILL"}
 
 def test_processes_of_a_unit(tmp_path):
     look = host(tmp_path)
-    assert [(p.pid, p.start, p.comm) for p in look.processes("consul.service")] == [(10, 500, "consul"), (11, 600, "a) (b")]
+    assert [(p.pid, p.start, p.comm) for p in look.processes("consul.service")] == [
+        (10, 500, "consul"),
+        (11, 600, "a) (b"),
+    ]
     assert [p.pid for p in look.processes("consul.service", "a) (b")] == [11]
     assert look.processes("sul.service") == []
 
@@ -76,9 +79,14 @@ def test_addresses_of_the_kernel(digits, text):
 
 @pytest.mark.parametrize(
     ("files", "inside"),
-    [({}, False), ({".dockerenv": ""}, True), ({"run/.containerenv": ""}, True), ({"run/systemd/container": "docker"}, True),
-     ({"proc/1/environ": "a=b\0container=docker\0"}, True)],
-)  # fmt: skip
+    [
+        ({}, False),
+        ({".dockerenv": ""}, True),
+        ({"run/.containerenv": ""}, True),
+        ({"run/systemd/container": "docker"}, True),
+        ({"proc/1/environ": "a=b\0container=docker\0"}, True),
+    ],
+)
 def test_containers_are_known(tmp_path, files, inside):
     assert Look(lambda _argv: (0, "", ""), tree(tmp_path, files)).in_container() is inside
 
@@ -142,7 +150,8 @@ def test_a_cut_spares_ssh_before_anything_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("direction", "parents", "option"), [("in", ["INPUT"], "-s"), ("out", ["OUTPUT"], "-d"), ("both", ["INPUT", "OUTPUT"], None)]
+    ("direction", "parents", "option"),
+    [("in", ["INPUT"], "-s"), ("out", ["OUTPUT"], "-d"), ("both", ["INPUT", "OUTPUT"], None)],
 )
 def test_directions(tmp_path, direction, parents, option):
     [step] = cut(tmp_path, direction=direction).inject
@@ -160,7 +169,10 @@ def test_a_refusal_resets_tcp_and_rejects_the_rest(tmp_path):
 def test_both_families_get_a_chain(tmp_path):
     [step] = cut(tmp_path, peers=["10.0.1.11", "2001:db8::7"]).inject
     assert step["tables"] == ["ip6tables", "iptables"]
-    assert step["rules"]["ip6tables"] == [["-s", "2001:db8::7/128", "-j", "DROP"], ["-d", "2001:db8::7/128", "-j", "DROP"]]
+    assert step["rules"]["ip6tables"] == [
+        ["-s", "2001:db8::7/128", "-j", "DROP"],
+        ["-d", "2001:db8::7/128", "-j", "DROP"],
+    ]
 
 
 @pytest.mark.parametrize("peers", [[], ["pg-a-1"], ["0.0.0.0/0"], ["127.0.0.1"], ["10.0.1.11/24"], ["::/0"]])
@@ -497,7 +509,7 @@ def test_recovery_that_fails_says_so(tmp_path):
         raise steps.StepError("Permission denied")
 
     stuck = Faults(place.faults.look, place.dog, {"no_chain": no_chain})
-    assert [each["wrong"] for each in stuck.recover()][0] == ["Permission denied"]
+    assert next(each["wrong"] for each in stuck.recover()) == ["Permission denied"]
     assert faults_room.FAULT.fullmatch("ab12cd34-10")
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import history
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.ledger import Findings, Operation, classify, expected_loss
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.ledger import (
+    Findings,
+    Operation,
+    classify,
+    expected_loss,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.measures import (
     clock_offset,
     longest_gap,
@@ -79,7 +85,7 @@ def test_property_every_token_is_in_the_classes_that_its_fate_asks_for(seed):
     }
     for name, numbers in expected.items():
         assert list(getattr(found, name)) == tokens(*numbers)
-    assert not (found.foreign or found.duplicated or found.reordered or found.diverged)
+    assert sum(count for name, count in found.counts().items() if name not in expected) == 0
 
 
 def test_a_report_shows_some_tokens_and_all_counts():
@@ -113,7 +119,7 @@ def test_expected_loss_follows_the_live_configuration(service, synchronous, most
 )
 def test_longest_gap(acks, since, until, gap):
     found = longest_gap(acks, since, until)
-    assert found == gap or found == pytest.approx(gap)
+    assert found == (gap if gap is None else pytest.approx(gap))
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -122,14 +128,12 @@ def test_property_the_longest_gap_is_what_a_stopwatch_sees(seed):
     acks = sorted(rng.uniform(0, 100) for _ in range(rng.randint(5, 200)))
     since, until = acks[0] + rng.uniform(0, 30), 100.0
     times = [*acks, until]
-    slow = max(b - a for a, b in zip(times, times[1:], strict=False) if b > since)
+    slow = max(b - a for a, b in pairwise(times) if b > since)
     left, right = longest_gap(acks, since, until)
     assert right - left == pytest.approx(slow)
 
 
-@pytest.mark.parametrize(
-    ("share", "value"), [(50, 5.0), (99, 10.0), (0, 1.0), (100, 10.0), (10, 1.0), (11, 2.0)]
-)
+@pytest.mark.parametrize(("share", "value"), [(50, 5.0), (99, 10.0), (0, 1.0), (100, 10.0), (10, 1.0), (11, 2.0)])
 def test_percentile_is_a_value_that_was_seen(share, value):
     assert percentile([float(n) for n in range(1, 11)], share) == value
     assert percentile([], share) is None
@@ -138,7 +142,11 @@ def test_percentile_is_a_value_that_was_seen(share, value):
 def outage():
     """Ten writes a second; none between 10 and 14, when they fail with two kinds of error."""
     whole = [op(n) for n in range(100)] + [op(n) for n in range(140, 200)]
-    return whole + [op(n, "fail", error="refused") for n in range(100, 120)] + [op(n, "unknown", error="timeout") for n in range(120, 140)]
+    return (
+        whole
+        + [op(n, "fail", error="refused") for n in range(100, 120)]
+        + [op(n, "unknown", error="timeout") for n in range(120, 140)]
+    )
 
 
 def test_measures_of_an_outage():
@@ -184,7 +192,9 @@ VERDICTS = {
     "unread": (run(findings=Findings(unread=("b1",))), "inconclusive", "the data of b1 could not be read"),
     "too slow": (run(expect={"client_rto_s": 3}), "violated", "the client's outage took 4.1 s, 3 s are allowed"),
     "never whole": (
-        run(measures=FIGURES, expect={"redundancy_rto_s": 10}), "violated", "until the service was whole did not end",
+        run(measures=FIGURES, expect={"redundancy_rto_s": 10}),
+        "violated",
+        "until the service was whole did not end",
     ),
     "too many errors": (run(expect={"errors_max": 10}), "violated", "40 writes failed, 10 may"),
     "it did not hurt": (run(expect={"outage_min_s": 10}), "inconclusive", "the fault did not reach it"),
@@ -192,11 +202,15 @@ VERDICTS = {
     "no fault": (run(effective={}), "inconclusive", "no fault was injected"),
     "not read": (run(findings=None), "inconclusive", "the ledger was not read back"),
     "not measured": (run(measures=None), "inconclusive", "nothing was measured"),
-    "too few writes": (run(measures=measure(outage(), 0.55, 15, 20, 18), expect={}), "inconclusive", "6 writes before the fault"),
+    "too few writes": (
+        run(measures=measure(outage(), 0.55, 15, 20, 18), expect={}),
+        "inconclusive",
+        "6 writes before the fault",
+    ),
     "something unseen": (run(unseen=("a probe failed",)), "inconclusive", "a probe failed"),
     "aborted": (run(aborted="voters < 2"), "aborted", "voters < 2"),
     "not undone": (run(undone={"x-0 on a1": ["a rule is left"]}), "rollback_failed", "x-0 on a1: a rule is left"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", VERDICTS)
@@ -212,15 +226,30 @@ def test_verdict(case):
 def test_the_loudest_reason_wins_and_the_others_are_told_too():
     everything = run(findings=Findings(lost=(1,)), aborted="stop", undone={"a": ["left"]}, unseen=("blind",))
     found = judge(everything).as_dict()
-    assert [reason.split(":")[0] for reason in found["reasons"]] == ["rollback_failed", "aborted", "violated", "inconclusive"]
+    assert [reason.split(":")[0] for reason in found["reasons"]] == [
+        "rollback_failed",
+        "aborted",
+        "violated",
+        "inconclusive",
+    ]
     assert found["verdict"] == "rollback_failed"
     quieter = judge(run(findings=Findings(lost=(1,)), unseen=("blind",)))
     assert quieter.verdict == "violated"
 
 
 def past(*rtos, **changes):
-    return [{"experiment": "x", "control": False, "verdict": "held", "client_rto_s": rto, "redundancy_rto_s": 9.0, "lost": 0, **changes}
-            for rto in rtos]  # fmt: skip
+    return [
+        {
+            "experiment": "x",
+            "control": False,
+            "verdict": "held",
+            "client_rto_s": rto,
+            "redundancy_rto_s": 9.0,
+            "lost": 0,
+            **changes,
+        }
+        for rto in rtos
+    ]
 
 
 @pytest.mark.parametrize(

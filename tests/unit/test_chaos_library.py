@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import Condition, Counter, compare, condition_faults
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import (
+    Condition,
+    Counter,
+    compare,
+    condition_faults,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import experiment_from, problems
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import KINDS, UNAVAILABLE
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.setting import plan
@@ -85,7 +90,9 @@ BAD = {
     "unknown signal": (change("faults", 0, "signal", value="SIGKIL"), "signal", "SIGKILL"),
     "injected after the end": (change("faults", 0, "at_s", value=10), "faults[0].at_s", "earlier"),
     "nobody to be cut off from": (
-        change("faults", value=[{"kind": "partition", "lease_s": 60}]), "faults[0].from", "other_zones",
+        change("faults", value=[{"kind": "partition", "lease_s": 60}]),
+        "faults[0].from",
+        "other_zones",
     ),
     "peers of a kill": (change("faults", 0, "from", value="members"), "faults[0].from", "remove it"),
     "unknown role": (change("targets", "role", value="primary"), "targets.role", "use one of them"),
@@ -101,22 +108,30 @@ BAD = {
     "unknown abort condition": (change("abort", 0, "kind", value="sqll"), "abort[0].kind", "did you mean sql?"),
     "malformed abort condition": (change("abort", value=["voters < 2"]), "abort", "mapping"),
     "abort without a number": (
-        change("abort", value=[{"kind": "sql", "query": "SELECT 1", "when": "<"}]), "abort[0].value", "set value",
+        change("abort", value=[{"kind": "sql", "query": "SELECT 1", "when": "<"}]),
+        "abort[0].value",
+        "set value",
     ),
     "abort with an unknown operator": (
-        change("abort", value=[{"kind": "voters", "when": "below", "value": 2}]), "abort[0].when", "use one of them",
+        change("abort", value=[{"kind": "voters", "when": "below", "value": 2}]),
+        "abort[0].when",
+        "use one of them",
     ),
     "abort after no time": (change("abort", 0, "times", value=0), "abort[0].times", "1 to 100"),
     "an address that is no url": (
-        change("abort", value=[{"kind": "http", "url": "store/health"}]), "abort[0].url", "write it in that form",
+        change("abort", value=[{"kind": "http", "url": "store/health"}]),
+        "abort[0].url",
+        "write it in that form",
     ),
     "too many writers": (change("load", "writers", value=99), "load.writers", "1 to 16"),
     "held for ever": (change("hold_s", value=100000), "hold_s", "1 to 600"),
     "a control without a reason": (change("control", value={"faults": []}), "control.without", "set without"),
     "a control with an unknown fault": (
-        change("control", "faults", value=[{"kind": "unit_stopp", "lease_s": 30}]), "control.faults[0].kind", "unit_stop",
+        change("control", "faults", value=[{"kind": "unit_stopp", "lease_s": 30}]),
+        "control.faults[0].kind",
+        "unit_stop",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -142,7 +157,12 @@ def test_all_problems_are_told_at_once():
 
 def test_an_experiment_has_its_defaults():
     made = experiment()
-    assert (made.before_s, made.targets["count"], made.load["timeout_s"], made.load["stale_reads"]) == (5, None, 10.0, False)
+    assert (made.before_s, made.targets["count"], made.load["timeout_s"], made.load["stale_reads"]) == (
+        5,
+        None,
+        10.0,
+        False,
+    )
     assert made.faults[0].params == {}
     data = {key: value for key, value in GOOD.items() if key != "control"}
     with pytest.raises(ValueError, match="no negative control"):

@@ -73,7 +73,7 @@ def test_prometheus_has_no_sample_for_what_nobody_saw():
     verdicts = re.findall(r'rsp_chaos_verdict\{[^}]*verdict="(\w+)"\} 1', text)
     assert verdicts == ["held", "inconclusive"]
     for line in text.splitlines():
-        assert line.startswith("# ") or re.fullmatch(r'[a-z_]+\{[^{}]*\} [0-9.]+', line), line
+        assert line.startswith("# ") or re.fullmatch(r"[a-z_]+\{[^{}]*\} [0-9.]+", line), line
 
 
 def test_the_page_is_whole_and_quotes_what_others_wrote():

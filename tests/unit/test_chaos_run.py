@@ -1,8 +1,9 @@
-"""A whole run on pretended machines and a pretended clock: order, refusals, aborts, undo whatever happens, and the report."""
+"""A whole run on pretended machines and a pretended clock: order, refusals, aborts, undo, and the report."""
 
 from __future__ import annotations
 
 from datetime import datetime, time
+from itertools import pairwise
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import guard
@@ -27,13 +28,27 @@ class Ran:
         self.machines = Machines(self.time, **machines)
         self.chain = Chain()
         self.experiment = made or experiment(control)
-        self.runner = Runner(self.experiment, where or setting(), self.machines, self.time.clock, "ab12cd34", self.chain)
+        self.runner = Runner(
+            self.experiment,
+            where or setting(),
+            hosts=self.machines,
+            clock=self.time.clock,
+            run="ab12cd34",
+            chain=self.chain,
+        )
         planned, self.plans = self.runner.prepare(now)
         self.prepared = len(self.machines.calls)
         began = self.time.t
         self.seen = self.runner.run(planned)
-        self.report = document(self.experiment, self.seen, run="ab12cd34", at="2026-01-01T00:00:00+00:00", control=control,
-                               loss=LOSS, seconds=self.time.t - began)  # fmt: skip
+        self.report = document(
+            self.experiment,
+            self.seen,
+            run="ab12cd34",
+            at="2026-01-01T00:00:00+00:00",
+            control=control,
+            loss=LOSS,
+            seconds=self.time.t - began,
+        )
 
     @property
     def verdict(self):
@@ -44,7 +59,7 @@ def refused(**options):
     time_ = Time()
     machines = Machines(time_, **{k: v for k, v in options.items() if k in ("states", "fail")})
     made, where = options.get("made") or experiment(), options.get("where") or setting()
-    runner = Runner(made, where, machines, time_.clock, "ab12cd34", Chain())
+    runner = Runner(made, where, hosts=machines, clock=time_.clock, run="ab12cd34", chain=Chain())
     with pytest.raises(ChaosError) as error:
         runner.prepare(options.get("now", NOON))
     states = {arguments.get("state") for _t, _host, module, arguments in machines.calls if module != "service_info"}
@@ -62,23 +77,36 @@ def test_a_run_that_holds():
     verbs = [verb for _host, verb in ran.machines.verbs()]
     assert verbs[:2] == ["planned", "injected"]
     assert verbs[-2:] == ["proved", "undone"]
-    assert [verb for _host, verb in ran.machines.verbs("chaos_workload")][0] == "started"
+    assert ran.machines.verbs("chaos_workload")[0] == ("ops", "started")
     assert [verb for _host, verb in ran.machines.verbs("chaos_workload")][-3:] == ["stopped", "read", "absent"]
 
 
 def test_nothing_is_injected_before_the_client_writes_and_everything_is_undone_before_it_stops():
     calls = [(module, arguments.get("state")) for _t, _host, module, arguments in Ran().machines.calls]
-    order = [calls.index(each) for each in (
-        ("chaos_fault", "planned"), ("chaos_workload", "started"), ("chaos_fault", "injected"), ("chaos_fault", "proved"),
-        ("chaos_fault", "undone"), ("chaos_workload", "stopped"), ("chaos_workload", "read"))]  # fmt: skip
+    order = [
+        calls.index(each)
+        for each in (
+            ("chaos_fault", "planned"),
+            ("chaos_workload", "started"),
+            ("chaos_fault", "injected"),
+            ("chaos_fault", "proved"),
+            ("chaos_fault", "undone"),
+            ("chaos_workload", "stopped"),
+            ("chaos_workload", "read"),
+        )
+    ]
     assert order == sorted(order)
 
 
 def test_a_lease_is_renewed_at_a_third_of_its_time():
     ran = Ran(experiment(hold_s=60))
-    moments = [t for t, _host, module, a in ran.machines.calls if module == "chaos_fault" and a["state"] in ("injected", "renewed")]
+    moments = [
+        t
+        for t, _host, module, a in ran.machines.calls
+        if module == "chaos_fault" and a["state"] in ("injected", "renewed")
+    ]
     assert len(moments) >= 5
-    assert max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False)) < 30 / 2
+    assert max(later - earlier for earlier, later in pairwise(moments)) < 30 / 2
 
 
 def test_a_lost_write_is_found():
@@ -146,7 +174,7 @@ def test_a_client_that_cannot_write_means_nothing_is_injected():
 def test_something_unforeseen_still_undoes():
     time_ = Time()
     machines = Machines(time_)
-    runner = Runner(experiment(), setting(), machines, time_.clock, "ab12cd34", Chain())
+    runner = Runner(experiment(), setting(), hosts=machines, clock=time_.clock, run="ab12cd34", chain=Chain())
     planned, _plans = runner.prepare(NOON)
 
     def interrupted(_seconds):
@@ -223,32 +251,41 @@ REFUSED = {
     "no leader": ({"states": [state(leader=None)]}, "0 hosts fit role leader"),
     "quorum at risk": ({"made": experiment(faults=TWO)}, "1 healthy voters of consul would be left, 2 are needed"),
     "another service at risk": (
-        {"made": experiment(allow_quorum_loss=False), "where": setting(others={"etcd": ["a1"]})}, "0 of 1 members of etcd",
+        {"made": experiment(allow_quorum_loss=False), "where": setting(others={"etcd": ["a1"]})},
+        "0 of 1 members of etcd",
     ),
     "production without a list": (
-        {"where": setting(policy=Policy("production", "me"))}, "is not listed for production",
+        {"where": setting(policy=Policy("production", "me"))},
+        "is not listed for production",
     ),
     "production without approval": (
-        {"made": experiment(production=True), "where": setting(policy=Policy("production"))}, "needs an approval",
+        {"made": experiment(production=True), "where": setting(policy=Policy("production"))},
+        "needs an approval",
     ),
     "production with two hosts": (
         {"made": experiment(production=True, faults=TWO), "where": setting(policy=Policy("production", "me"))},
         "2 hosts would be hit, in production at most 1",
     ),
     "a lease that is too long here": (
-        {"where": setting(policy=Policy("staging", longest_lease_s=20))}, "a lease of 30 s is longer than 20 s",
+        {"where": setting(policy=Policy("staging", longest_lease_s=20))},
+        "a lease of 30 s is longer than 20 s",
     ),
     "out of hours": ({"where": setting(policy=Policy("staging", window="22:00-06:00"))}, "it is 12:00"),
-    "no target": ({"made": experiment(targets={"role": "replica", "count": 5})}, "2 hosts fit role replica, count 5, hosts members, 5 are needed"),
+    "no target": (
+        {"made": experiment(targets={"role": "replica", "count": 5})},
+        "2 hosts fit role replica, count 5, hosts members, 5 are needed",
+    ),
     "no container engine": ({"made": experiment(faults=ENGINE)}, "no container engine is known that runs it"),
     "the client itself": (
-        {"made": experiment(targets={"hosts": "everything", "zone": "m"})}, "ops runs the ledger, it can't be a target",
+        {"made": experiment(targets={"hosts": "everything", "zone": "m"})},
+        "ops runs the ledger, it can't be a target",
     ),
     "the host refuses": ({"fail": {("chaos_fault", "planned"): "shares with others"}}, "a1: shares with others"),
     "nobody can be asked": (
-        {"fail": {("service_info", host): "down" for host in ("a1", "b1", "c1")}}, "no member of consul could be asked",
+        {"fail": {("service_info", host): "down" for host in ("a1", "b1", "c1")}},
+        "no member of consul could be asked",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -283,7 +320,11 @@ def test_a_member_that_observes_is_none_of_the_targets():
     ran = Ran(experiment(abort=[{"kind": "voters", "when": "<", "value": 1}]))
     during = [host for _t, host, module, _a in ran.machines.calls[ran.prepared :] if module == "service_info"]
     assert during[0] == "b1"
-    [info] = {arguments["connection"]["url"] for _t, host, _m, arguments in ran.machines.calls if host == "b1" and "connection" in arguments}
+    [info] = {
+        arguments["connection"]["url"]
+        for _t, host, _m, arguments in ran.machines.calls
+        if host == "b1" and "connection" in arguments
+    }
     assert info == "https://10.0.1.11:8501"
 
 
@@ -339,16 +380,19 @@ def test_targets_that_are_not_there(seen, wanted, text):
     ],
 )
 def test_peers(kind, targets, addresses):
-    assert peers(kind, "a1", targets, PLACES, ["ops"], ["a1", "b1", "c1"]) == addresses
+    assert peers(kind, "a1", targets, PLACES, clients=["ops"], members=["a1", "b1", "c1"]) == addresses
 
 
 def test_a_cut_with_nobody_on_the_other_side_is_refused():
     with pytest.raises(ChaosError, match="nobody is on the other side"):
-        peers("members", "a1", ("a1", "b1", "c1"), PLACES, ["ops"], ["a1", "b1", "c1"])
+        peers("members", "a1", ("a1", "b1", "c1"), PLACES, clients=["ops"], members=["a1", "b1", "c1"])
 
 
 def test_a_plan_has_an_id_for_each_fault_in_the_order_of_time():
-    faults = [{"kind": "unit_stop", "lease_s": 30, "at_s": 4}, {"kind": "process_kill", "lease_s": 30, "unit": "x.service"}]
+    faults = [
+        {"kind": "unit_stop", "lease_s": 30, "at_s": 4},
+        {"kind": "process_kill", "lease_s": 30, "unit": "x.service"},
+    ]
     found = plan(experiment(faults=faults), setting(), state(), "ab12cd34")
     assert [(each.fault, each.at_s, each.arguments["params"]["unit"]) for each in found] == [
         ("ab12cd34-1", 0.0, "x.service"), ("ab12cd34-0", 4.0, "consul.service")]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Steps there and back on files, on a child of our own, and on a simulated iptables; then the undo script as it runs alone."""
+"""Steps there and back on files, on a child of ours, on a simulated iptables; then the undo script alone."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ class Tables:
         self.calls += 1
         assert argv[:3] == ["iptables", "-w", "5"], argv
         verb, *rest = argv[3:]
-        return getattr(self, f"do_{verb.strip('-')}")(*rest) or ""
+        return getattr(self, f"do_{verb.strip('-').lower()}_")(*rest) or ""
 
-    def do_N(self, chain):
+    def do_n_(self, chain):
         if chain in self.chains:
             raise steps.StepError("Chain already exists")
         self.chains[chain] = []
 
-    def do_A(self, chain, *rule):
+    def do_a_(self, chain, *rule):
         self.chains[chain].append(" ".join(rule))
 
-    def do_I(self, chain, number, *rule):
+    def do_i_(self, chain, number, *rule):
         self.chains[chain].insert(int(number) - 1, " ".join(rule))
 
-    def do_D(self, chain, *rule):
+    def do_d_(self, chain, *rule):
         self.chains[chain].remove(" ".join(rule))
 
-    def do_F(self, chain):
+    def do_f_(self, chain):
         self.chains[chain].clear()
 
-    def do_X(self, chain):
+    def do_x_(self, chain):
         if any(chain in rule.split() for rules in self.chains.values() for rule in rules):
             raise steps.StepError("Too many links")
         del self.chains[chain]
 
-    def do_S(self):
+    def do_s_(self):
         lines = [f"-P {name} ACCEPT" if name in ("INPUT", "OUTPUT") else f"-N {name}" for name in self.chains]
         return "\n".join(lines + [f"-A {name} {rule}" for name, rules in self.chains.items() for rule in rules])
 
@@ -63,7 +63,11 @@ def tables(monkeypatch):
 def chain(name="CHAOS-x", parents=("INPUT", "OUTPUT")):
     rules = {"iptables": [["-s", "10.0.0.1", "-j", "RETURN"], ["-s", "10.0.1.1", "-j", "DROP"]]}
     own = {"chain": name, "tables": ["iptables"]}
-    return {"do": "chain", **own, "parents": list(parents), "rules": rules}, {"do": "no_chain", **own}, {"see": "rules", **own}
+    return (
+        {"do": "chain", **own, "parents": list(parents), "rules": rules},
+        {"do": "no_chain", **own},
+        {"see": "rules", **own},
+    )
 
 
 def test_a_chain_of_our_own_comes_first_and_goes_without_a_trace(tables):
@@ -82,7 +86,7 @@ def test_foreign_rules_that_came_meanwhile_stay_and_are_no_difference(tables):
     there, back, seen = chain()
     before = steps.see(seen)
     steps.DO["chain"](there)
-    tables.do_A("INPUT", "-s", "192.0.2.1", "-j", "DROP")
+    tables.do_a_("INPUT", "-s", "192.0.2.1", "-j", "DROP")
     steps.DO["no_chain"](back)
     assert tables.chains["INPUT"] == ["-s 192.0.2.1 -j DROP"]
     assert steps.differences([seen], [before], [steps.see(seen)]) == []
@@ -98,18 +102,18 @@ def test_a_foreign_rule_that_is_missing_is_a_difference(tables):
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_two_faults_on_one_host_are_undone_in_any_order(tables, order):
     pairs = [chain("CHAOS-one"), chain("CHAOS-two", ("INPUT",))]
-    before = tables.do_S()
+    before = tables.do_s_()
     for there, _back, _seen in pairs:
         steps.DO["chain"](there)
     steps.DO["no_chain"](pairs[order[0]][1])
-    assert f"CHAOS-{('one', 'two')[order[1]]}" in tables.do_S()
+    assert f"CHAOS-{('one', 'two')[order[1]]}" in tables.do_s_()
     steps.DO["no_chain"](pairs[order[1]][1])
-    assert tables.do_S() == before
+    assert tables.do_s_() == before
 
 
 def test_a_chain_that_was_cut_off_in_the_middle_goes_too(tables):
     _there, back, _seen = chain()
-    tables.do_N("CHAOS-x")
+    tables.do_n_("CHAOS-x")
     steps.DO["no_chain"](back)
     assert "CHAOS-x" not in tables.chains
 
@@ -222,7 +226,9 @@ def test_a_container_that_cannot_become_it_is_an_error(monkeypatch):
 
 def test_units_and_settings_are_commands(monkeypatch):
     calls = []
-    monkeypatch.setattr(steps, "run", lambda argv, **_options: calls.append(argv) or "synchronous_mode: true\nttl: 20\n")
+    monkeypatch.setattr(
+        steps, "run", lambda argv, **_options: calls.append(argv) or "synchronous_mode: true\nttl: 20\n"
+    )
     steps.DO["unit"]({"unit": "x.service", "verb": "stop"})
     steps.DO["patroni"]({"config": "/c", "setting": "synchronous_mode", "value": "false"})
     assert calls[0] == ["systemctl", "stop", "x.service"]
@@ -272,7 +278,9 @@ def plan(tmp_path, **changes):
 
 
 def script(folder, verb, **options):
-    return subprocess.run([sys.executable, "-I", folder / "undo.py", verb, folder], capture_output=True, text=True, check=False, **options)
+    return subprocess.run(
+        [sys.executable, "-I", folder / "undo.py", verb, folder], capture_output=True, text=True, check=False, **options
+    )
 
 
 def test_the_script_undoes_alone_and_twice(tmp_path):
@@ -351,7 +359,9 @@ def test_packets_that_were_spared_prove_nothing():
     assert effects.packets(LISTING, "CHAOS-y") == 0
 
 
-@pytest.mark.parametrize(("answer", "good"), [(LISTING, True), (LISTING.replace("-c 7", "-c 0").replace("-c 3", "-c 0"), False)])
+@pytest.mark.parametrize(
+    ("answer", "good"), [(LISTING, True), (LISTING.replace("-c 7", "-c 0").replace("-c 3", "-c 0"), False)]
+)
 def test_a_cut_is_proved_by_its_packets(monkeypatch, answer, good):
     monkeypatch.setattr(effects, "run", lambda _argv, **_options: answer)
     assert effects.prove([{"see": "packets", "chain": "CHAOS-x", "tables": ["iptables"]}])[0] is good
@@ -383,7 +393,10 @@ def test_containers_settings_and_clocks_are_proved(monkeypatch):
 def test_counters_of_the_kernel_are_proved(tmp_path):
     path = str(tmp_path / "cpu.stat")
     proof = {"see": "throttled", "path": path, "before": 4}
-    assert effects.prove([proof]) == (False, [f"throttled cannot be seen: [Errno 2] No such file or directory: '{path}'"])
+    assert effects.prove([proof]) == (
+        False,
+        [f"throttled cannot be seen: [Errno 2] No such file or directory: '{path}'"],
+    )
     (tmp_path / "cpu.stat").write_text("nr_periods 9\nnr_throttled 4\n")
     assert effects.prove([proof])[0] is False
     (tmp_path / "cpu.stat").write_text("nr_periods 9\nnr_throttled 5\n")

@@ -1,4 +1,4 @@
-"""The ledger's writer against pretended services, started and stopped as a process, and the questions of abort conditions."""
+"""The ledger's writer against pretended services and as a process, and the questions of abort conditions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import http.client
 import json
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import probes, workload, writer
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.probes import ask, one_number, one_sample
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.workload import Workload
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.writer import NotDoneError, Writer, error_class, read_along
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.writer import (
+    NotDoneError,
+    Writer,
+    error_class,
+    read_along,
+)
 
 
 class Service:
@@ -148,7 +154,13 @@ def consul(monkeypatch):
     monkeypatch.setattr(writer.ssl, "create_default_context", lambda **_options: None)
 
     def made(status=200, body=b"true", server=None):
-        config = {"ca_path": "/ca", "servers": ["10.0.0.1:8501", "10.0.1.1:8501"], "token": "t", "run": "ab", "timeout_s": 1}
+        config = {
+            "ca_path": "/ca",
+            "servers": ["10.0.0.1:8501", "10.0.1.1:8501"],
+            "token": "t",
+            "run": "ab",
+            "timeout_s": 1,
+        }
         client = writer.Consul(config, server)
         client._http = Answers(status, body)
         return client
@@ -267,14 +279,28 @@ class Library:
         self.callback = callback
 
 
+class Sql:
+    """psycopg2.sql as text."""
+
+    SQL = Identifier = str
+
+
 @pytest.fixture
 def postgresql(monkeypatch):
     def made(server=None, **options):
         library = Library(**options)
         monkeypatch.setattr(writer, "psycopg2", library)
         monkeypatch.setattr(writer, "extensions", library, raising=False)
-        config = {"servers": ["10.0.0.1:5000", "10.0.1.1:5000"], "database": "d", "user": "u", "password": "p", "ca_path": "/ca",
-                  "timeout_s": 4, "run": "ab"}  # fmt: skip
+        monkeypatch.setattr(writer, "sql", Sql, raising=False)
+        config = {
+            "servers": ["10.0.0.1:5000", "10.0.1.1:5000"],
+            "database": "d",
+            "user": "u",
+            "password": "p",
+            "ca_path": "/ca",
+            "timeout_s": 4,
+            "run": "ab",
+        }
         client = writer.Postgresql(config, server)
         client.connect()
         return client, library
@@ -284,9 +310,17 @@ def postgresql(monkeypatch):
 
 @pytest.mark.parametrize(
     ("pgcode", "error"),
-    [("25006", NotDoneError), ("53300", NotDoneError), ("28P01", NotDoneError), ("57P01", OSError), ("40001", NotDoneError),
-     (None, OSError), ("08006", OSError), ("XX000", OSError)],
-)  # fmt: skip
+    [
+        ("25006", NotDoneError),
+        ("53300", NotDoneError),
+        ("28P01", NotDoneError),
+        ("57P01", OSError),
+        ("40001", NotDoneError),
+        (None, OSError),
+        ("08006", OSError),
+        ("XX000", OSError),
+    ],
+)
 def test_what_postgresql_says_of_a_write(postgresql, pgcode, error):
     client, _library = postgresql(error=Error("no", pgcode))
     with pytest.raises(error):
@@ -340,7 +374,7 @@ def test_a_frozen_server_is_a_timeout(postgresql, monkeypatch):
 class Started(Service):
     """A service with a place to prepare."""
 
-    log: list[str] = []
+    log: ClassVar[list[str]] = []
 
     def __init__(self, config, server=None):
         super().__init__()
@@ -356,8 +390,18 @@ class Started(Service):
         self.log.append(f"clean {self.config['run']}")
 
 
-CONFIG = {"driver": "consul", "servers": ["127.0.0.1:1"], "members": {}, "ca_path": "/no-such-ca", "token": "secret-token",
-          "writers": 1, "rate": 10, "timeout_s": 1, "seconds": 5, "stale_reads": False}  # fmt: skip
+CONFIG = {
+    "driver": "consul",
+    "servers": ["127.0.0.1:1"],
+    "members": {},
+    "ca_path": "/no-such-ca",
+    "token": "secret-token",
+    "writers": 1,
+    "rate": 10,
+    "timeout_s": 1,
+    "seconds": 5,
+    "stale_reads": False,
+}
 
 
 def made(tmp_path, run="ab"):

@@ -19,17 +19,24 @@ COMMON = {
     "times": Option(type="int", minimum=1, maximum=100, default=2),
 }
 NUMBER = {"when": Option(choices=OPERATORS, required=True), "value": Option(type="float", required=True)}
-# kind → its options. `voters` and `no_writes_s` are seen by the controller, all others by chaos_probe on the client.
+# kind → its options. The controller sees the first two, chaos_probe on the client all others.
 CONDITIONS: dict[str, dict[str, Option]] = {
     "voters": NUMBER,
     "no_writes_s": {"above": Option(type="float", minimum=1, maximum=600, required=True)},
-    "http": {"url": Option(required=True, pattern=r"https?://\S+"), "status": Option(type="int", minimum=100, maximum=599),
-             "ca_path": Option()},
-    "promql": {"url": Option(required=True, pattern=r"https?://\S+"), "query": Option(required=True), **NUMBER,
-               "ca_path": Option()},
+    "http": {
+        "url": Option(required=True, pattern=r"https?://\S+"),
+        "status": Option(type="int", minimum=100, maximum=599),
+        "ca_path": Option(),
+    },
+    "promql": {
+        "url": Option(required=True, pattern=r"https?://\S+"),
+        "query": Option(required=True),
+        **NUMBER,
+        "ca_path": Option(),
+    },
     "sql": {"query": Option(required=True), **NUMBER},
     "command": {"argv": Option(type="list", elements="str", required=True)},
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,13 +50,18 @@ def _one(proof: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[bool, str]:
     if kind == "container_is":
         status = container_status(proof["name"])
         return status == proof["status"], f"container {proof['name']} is {status}"
+    return _file(proof, old) if "path" in proof else _state(proof)
+
+
+def _state(proof: Mapping[str, Any]) -> tuple[bool, str]:
+    kind = proof["see"]
     if kind == "patroni_is":
         value = patroni_value(proof["config"], proof["setting"])
         return value == proof["value"], f"{proof['setting']} is {value}"
     if kind == "clock_off":
         off = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - proof["offset_s"]
         return abs(off) >= proof["least_s"], f"the clock is off by {off:.1f} s"
-    return _file(proof, old)
+    raise StepError(f"unknown proof {kind}")
 
 
 def _file(proof: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[bool, str]:
@@ -74,7 +79,7 @@ def _file(proof: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def packets(listing: str, chain: str) -> int:
-    """Packets that rules of a chain took, those that only returned left out, in the output of `iptables -v -S CHAIN`."""
+    """Packets that rules of a chain took, without those that only returned, in what `iptables -v -S CHAIN` says."""
     total = 0
     for line in listing.splitlines():
         words = line.split()

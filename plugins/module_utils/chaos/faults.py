@@ -129,7 +129,7 @@ class Faults:
         return effects.prove(record["effect"], before)
 
     def undo(self, fault: str, check: bool = False) -> dict[str, Any]:
-        """Take it back, prove it and forget it: keys `changed`, `undone`, `wrong`, `by`. Never raises for a failed undo."""
+        """Take it back, prove it, forget it: `changed`, `undone`, `wrong`, `by`. A failed undo does not raise."""
         record = self.read(fault)
         if record is None or check:
             return {"changed": record is not None, "undone": True, "wrong": [], "by": "nobody"}

@@ -61,7 +61,7 @@ class Look:
         return None
 
     def processes(self, unit: str, comm: str | None = None) -> list[Process]:
-        """Processes whose control group belongs to a systemd unit, the oldest first; only those of a name, if one is given."""
+        """Processes whose control group is that of a unit, the oldest first; only those of a name, if one is given."""
         found = []
         for folder in (self.root / "proc").iterdir():
             if not folder.name.isdigit():

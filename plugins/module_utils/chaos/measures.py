@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client suffered: the outage, errors, and how slow writes were. Pure; all times are of the client's monotonic clock."""
+"""What a client suffered: outage, errors, how slow writes were. Pure; times are of the client's monotonic clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.ledger import O
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Writes that began in one phase: how many, with which outcome, and how slow the acknowledged ones were (ms; None: none)."""
+    """Writes that began in one phase: how many, with which outcome, how slow the acknowledged ones were (ms)."""
 
     attempted: int
     ok: int
@@ -111,5 +111,5 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def clock_offset(asked: float, answered: float, there: float) -> tuple[float, float]:
-    """What to add to our monotonic clock to get another host's, and how far off that may be: half the way there and back."""
+    """What to add to our monotonic clock to get another host's, and the error: half the way there and back."""
     return there - (asked + answered) / 2, (answered - asked) / 2

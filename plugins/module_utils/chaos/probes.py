@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks one question from a client host: HTTP, PromQL, SQL or a command. A question without an answer is None, never a yes."""
+"""Asks one question from a client host: HTTP, PromQL, SQL or a command. No answer is None, never a yes."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import compare
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.writer import Postgresql, error_class
@@ -29,7 +28,7 @@ def ask(kind: str, options: Mapping[str, Any], run: Run, database: Mapping[str, 
             compared; command: holds when it exits with something else than 0.
         database: connection for sql, as the ledger's.
     """
-    get = fetch or http
+    get = fetch or get_page
     try:
         if kind == "http":
             status, _body = get(options["url"], options.get("ca_path"), TIMEOUT_S)
@@ -48,18 +47,25 @@ def ask(kind: str, options: Mapping[str, Any], run: Run, database: Mapping[str, 
     return compare(value, options["when"], options["value"]), f"{value}"
 
 
-def http(url: str, ca_path: str | None, timeout_s: float) -> tuple[int, str]:
+def get_page(url: str, ca_path: str | None, timeout_s: float) -> tuple[int, str]:
     """Status and body of a GET."""
-    context = ssl.create_default_context(cafile=ca_path) if url.startswith("https:") else None
+    parts = urlsplit(url)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        tls = ssl.create_default_context(cafile=ca_path)
+        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s, context=tls)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s, context=context) as answer:
-            return int(answer.status), answer.read().decode("utf-8", "replace")
-    except urllib.error.HTTPError as err:
-        return int(err.code), ""
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
+    finally:
+        connection.close()
 
 
 def one_sample(status: int, body: str) -> float | None:
-    """The single sample of a Prometheus answer; None when there is none. Raises ValueError for several, or for an error."""
+    """The single sample of an answer; None when there is none. Raises ValueError for several or an error."""
     answer = json.loads(body)
     if status != OK or answer.get("status") != "success":
         raise ValueError(f"http {status}: {answer.get('error', '')}")

@@ -66,7 +66,7 @@ class Runner:
     """Runs one experiment once."""
 
     def __init__(
-        self, experiment: Experiment, setting: Setting, hosts: Hosts, clock: Clock, run: str, chain: Chain
+        self, experiment: Experiment, setting: Setting, *, hosts: Hosts, clock: Clock, run: str, chain: Chain
     ) -> None:
         """Nothing is contacted yet."""
         self.experiment, self.setting, self.run_id, self.chain = experiment, setting, run, chain
@@ -126,7 +126,7 @@ class Runner:
         return self.seen
 
     def observe(self, avoid: tuple[str, ...]) -> ServiceState:
-        """The service as the first member sees it that can be asked, those to avoid last. Raises ChaosError for nobody."""
+        """The service as the first member sees it that answers, those to avoid last. Raises ChaosError."""
         names = [name for name in self.setting.members if name not in avoid]
         names += [name for name in self.setting.members if name in avoid]
         errors = []
@@ -192,7 +192,7 @@ class Runner:
             self.seen.aborted = f"{each.fault} on {each.host} could not be injected: {err}"
 
     def _darken(self, each: Planned) -> None:
-        """A host that is about to die or freeze can't be asked any more: what is done to it is proved now, not later."""
+        """A host that dies or freezes can't be asked any more: what is done to it is proved before, not later."""
         if each.host != each.target:
             for other in self.seen.active:
                 if other.host == each.target:

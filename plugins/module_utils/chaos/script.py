@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The source of a module that stands alone, to be run elsewhere: from a checkout, or from the zip that Ansible sends."""
+"""The source of a module that stands alone: from a checkout, or from the zip that Ansible sends."""
 
 from __future__ import annotations
 

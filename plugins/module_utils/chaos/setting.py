@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an experiment runs: hosts, service, client, policy. And what is planned there before anything is armed. Pure."""
+"""Where an experiment runs: hosts, service, client, policy; and what is planned there. Pure."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def plan(experiment: Experiment, setting: Setting, state: ServiceState, run: str
                 params["unit"] = setting.unit
             if kind.network and spec.peers:
                 clients = [setting.client]
-                params["peers"] = peers(spec.peers, target, targets, setting.places, clients, setting.members)
+                params["peers"] = peers(
+                    spec.peers, target, targets, setting.places, clients=clients, members=setting.members
+                )
             host = target
             if kind.where == "engine":
                 if not setting.engine or target not in setting.containers:

@@ -44,7 +44,7 @@ def run(argv: Sequence[str], ok: Iterable[int] = (0,), timeout_s: float = 60) ->
 
 
 def process_state(pid: int, start: int, proc: Path = Path("/proc")) -> str:
-    """State letter of the process that began at tick `start` of this boot; empty when it is gone, also when its pid lives on."""
+    """State letter of the process that began at tick `start`; empty when it is gone, also when its pid lives on."""
     try:
         fields = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -191,26 +191,28 @@ DO: dict[str, Callable[[Step], None]] = {
 def see(item: Step) -> Any:
     """One thing of the fingerprint, as it is now: {"see": NAME, …}. JSON-serialisable."""
     kind = item["see"]
-    if kind == "rules":
-        return {table: [r for r in run([table, "-w", "5", "-S"]).splitlines() if r] for table in item["tables"]}
-    if kind == "unit":
-        return run(["systemctl", "is-active", item["unit"]], ok=range(256)).strip()
-    if kind == "stopped":
-        return process_state(item["pid"], item["start"]) == "T"
-    if kind == "container":
-        return container_status(item["name"])
-    if kind == "clock":
-        return round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
-    if kind == "patroni":
-        return patroni_value(item["config"], item["setting"])
-    path = Path(item["path"])
-    if kind == "text":
-        return path.read_text(encoding="utf-8") if path.is_file() else None
-    if kind == "exists":
-        return path.exists()
-    if kind == "file":
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if kind in ("text", "exists", "file"):
+        return _see_file(item)
+    looks: dict[str, Callable[[], Any]] = {
+        "rules": lambda: {t: [r for r in run([t, "-w", "5", "-S"]).splitlines() if r] for t in item["tables"]},
+        "unit": lambda: run(["systemctl", "is-active", item["unit"]], ok=range(256)).strip(),
+        "stopped": lambda: process_state(item["pid"], item["start"]) == "T",
+        "container": lambda: container_status(item["name"]),
+        "clock": lambda: round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)),
+        "patroni": lambda: patroni_value(item["config"], item["setting"]),
+    }
+    if kind in looks:
+        return looks[kind]()
     raise StepError(f"unknown part of a fingerprint: {kind}")
+
+
+def _see_file(item: Step) -> Any:
+    path = Path(item["path"])
+    if item["see"] == "exists":
+        return path.exists()
+    if not path.is_file():
+        return None
+    return path.read_text(encoding="utf-8") if item["see"] == "text" else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def fingerprint(items: Sequence[Step]) -> list[Any]:
@@ -219,7 +221,7 @@ def fingerprint(items: Sequence[Step]) -> list[Any]:
 
 
 def differences(items: Sequence[Step], before: Sequence[Any], after: Sequence[Any]) -> list[str]:
-    """What is not as it was, one sentence each. Rules that others added meanwhile, or removed values' groups, are none."""
+    """What is not as it was, one sentence each. Rules that others added meanwhile are none."""
     found = []
     for item, old, new in zip(items, before, after, strict=True):
         if item["see"] == "rules":

@@ -61,8 +61,15 @@ def resolve(state: ServiceState, wanted: Mapping[str, Any], places: Sequence[Pla
     return tuple(names[:count])
 
 
-def peers(kind: str, target: str, targets: Collection[str], places: Sequence[Place], clients: Collection[str],
-          members: Collection[str]) -> list[str]:  # fmt: skip
+def peers(
+    kind: str,
+    target: str,
+    targets: Collection[str],
+    places: Sequence[Place],
+    *,
+    clients: Collection[str],
+    members: Collection[str],
+) -> list[str]:
     """Addresses that a target is cut off from. Other targets are on its side of the cut.
 
     Raises:

@@ -45,7 +45,7 @@ class Workload:
         return self.home / self.run
 
     def start(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Make its place in the service and start writing. The configuration, which holds a secret, goes through a pipe."""
+        """Make its place in the service and start writing. The configuration holds a secret: it goes through a pipe."""
         if self.folder.exists():
             raise ChaosError(f"ledger {self.run} is there already: every run has its own")
         if config["driver"] == "postgresql" and writer.psycopg2 is None:
@@ -70,7 +70,7 @@ class Workload:
         return self.status()
 
     def status(self) -> dict[str, Any]:
-        """Whether it runs, its clock now, and when the last write of any writer was acknowledged (monotonic; or None)."""
+        """Whether it runs, its clock now, and when the newest write was acknowledged (monotonic; or None)."""
         lines = [line for file in self._ledgers() for line in _tail(file)]
         acked = [line["e"] for line in lines if line["o"] == "ok"]
         return {

@@ -3,8 +3,8 @@
 
     python3 writer.py DIRECTORY < configuration
 
-One line of JSON a write in ledger-<writer>.jsonl, on the disk before the next write begins: token t, begun s and ended e
-(monotonic seconds), outcome o (ok; fail: it certainly is not there; unknown: nobody can say) and class of the error c.
+One line of JSON a write in ledger-<writer>.jsonl, on the disk before the next write begins: token t, begun s and
+ended e (monotonic seconds), outcome o (ok; fail: it certainly is not there; unknown: nobody can say), error class c.
 Reads, when they are asked for, are in reads.jsonl: token, s, e, seen.
 """
 
@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 try:
     import psycopg2
-    from psycopg2 import extensions
+    from psycopg2 import extensions, sql
 except ImportError:
     psycopg2 = None
 
@@ -157,7 +157,7 @@ class Postgresql:
     def write(self, token: int) -> None:
         """One row. psycopg2 raises with an SQLSTATE when the server said no."""
         try:
-            self._run(f"INSERT INTO {self._table} (token) VALUES (%s)", token)
+            self._run("INSERT INTO {} (token) VALUES (%s)", token)
         except psycopg2.Error as err:
             if (err.pgcode or "")[:2] in NOT_DONE:
                 raise NotDoneError(f"sqlstate {err.pgcode}") from err
@@ -165,27 +165,27 @@ class Postgresql:
 
     def seen(self, token: int) -> bool:
         """See Driver."""
-        return bool(self._run(f"SELECT 1 FROM {self._table} WHERE token = %s LIMIT 1", token))
+        return bool(self._run("SELECT 1 FROM {} WHERE token = %s LIMIT 1", token))
 
     def all(self) -> list[int]:
         """See Driver."""
-        return [row[0] for row in self._run(f"SELECT token FROM {self._table} ORDER BY seq")]
+        return [row[0] for row in self._run("SELECT token FROM {} ORDER BY seq")]
 
     def query(self, text: str) -> list[Any]:
         """Rows of a query."""
-        return self._run(text)
+        return self._fetch(text, ())
 
     def prepare(self) -> None:
         """Make the table."""
         self.connect()
-        self._run(f"CREATE TABLE {self._table} (seq bigserial, token bigint NOT NULL)")
-        self._run(f"CREATE INDEX ON {self._table} (token)")
+        self._run("CREATE TABLE {} (seq bigserial, token bigint NOT NULL)")
+        self._run("CREATE INDEX ON {} (token)")
         self.close()
 
     def clean(self) -> None:
         """Drop the table."""
         self.connect()
-        self._run(f"DROP TABLE IF EXISTS {self._table}")
+        self._run("DROP TABLE IF EXISTS {}")
 
     def close(self) -> None:
         """See Driver."""
@@ -194,6 +194,10 @@ class Postgresql:
             self._connection = None
 
     def _run(self, text: str, *values: Any) -> list[Any]:
+        """Run a statement whose {} is the run's table."""
+        return self._fetch(sql.SQL(text).format(sql.Identifier(self._table)), values)
+
+    def _fetch(self, text: Any, values: tuple[Any, ...]) -> list[Any]:
         end = time.monotonic() + self._timeout
         extensions.set_wait_callback(lambda connection: _until(connection, end))
         with self._connection.cursor() as cursor:

@@ -103,11 +103,28 @@ DIRECTION = Option(choices=tuple(PARENTS), default="both")
 ACTION = Option(choices=("DROP", "REJECT"), default="DROP")
 PEERS = Option(type="list", elements="str")
 KINDS = (
-    Kind("partition", "Cuts a host off from peers.",
-         {"direction": DIRECTION, "action": ACTION, "peers": PEERS}, partition, network=True),
-    Kind("packet_loss", "Drops a share of the packets from and to peers.",
-         {"direction": DIRECTION, "percent": Option(type="float", minimum=1, maximum=100, required=True), "peers": PEERS},
-         loss, network=True),
-    Kind("dns_failure", "Lets no question for a name leave the host.",
-         {"action": ACTION, "ports": Option(type="list", elements="int", minimum=1, maximum=65535, default=[53])}, dns),
-)  # fmt: skip
+    Kind(
+        "partition",
+        "Cuts a host off from peers.",
+        {"direction": DIRECTION, "action": ACTION, "peers": PEERS},
+        partition,
+        network=True,
+    ),
+    Kind(
+        "packet_loss",
+        "Drops a share of the packets from and to peers.",
+        {
+            "direction": DIRECTION,
+            "percent": Option(type="float", minimum=1, maximum=100, required=True),
+            "peers": PEERS,
+        },
+        loss,
+        network=True,
+    ),
+    Kind(
+        "dns_failure",
+        "Lets no question for a name leave the host.",
+        {"action": ACTION, "ports": Option(type="list", elements="int", minimum=1, maximum=65535, default=[53])},
+        dns,
+    ),
+)

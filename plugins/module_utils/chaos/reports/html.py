@@ -49,7 +49,8 @@ def timeline(rates: Sequence[int], events: Sequence[Mapping[str, Any]], step_s: 
     total = max(1e-9, len(rates) * step_s)
     top, scale = max(rates, default=1) or 1, (WIDTH - 2 * LEFT) / total
     bars = "".join(
-        f'<rect x="{LEFT + n * step_s * scale:.1f}" y="{BASE - 90 * rate / top:.1f}" width="{max(0.5, step_s * scale - 0.5):.1f}" '
+        f'<rect x="{LEFT + n * step_s * scale:.1f}" y="{BASE - 90 * rate / top:.1f}" '
+        f'width="{max(0.5, step_s * scale - 0.5):.1f}" '
         f'height="{90 * rate / top:.1f}" fill="#5b8def"/>'
         for n, rate in enumerate(rates)
         if rate
@@ -89,7 +90,8 @@ def _section(number: int, document: Mapping[str, Any]) -> str:
     targets = ", ".join(document.get("targets") or ()) or "nobody"
     return (
         f"<h2 id='r{number}'>{escape(document['title'])} {_badge(document['verdict'])}</h2>"
-        f"<p><b>{escape(document['hypothesis'])}</b> Targets: {escape(targets)}. Run {escape(document['run'])}, {escape(document['at'])}.</p>"
+        f"<p><b>{escape(document['hypothesis'])}</b> Targets: {escape(targets)}. "
+        f"Run {escape(document['run'])}, {escape(document['at'])}.</p>"
         f"<ul>{reasons}</ul>{drawn}<pre>{escape(_figures(document))}</pre>"
     )
 
