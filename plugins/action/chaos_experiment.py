@@ -20,7 +20,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment impo
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.guard import Policy
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.outcome import document
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.run import Clock, Runner
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.run import Runner
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.seen import Clock
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.setting import Setting
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.targets import Place
 from ansible_collections.rsp.platform.plugins.module_utils.evidence import Chain

@@ -39,6 +39,7 @@ problems: {description: 'What is wrong, one sentence each.', returned: always, t
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.evidence import verify
@@ -59,7 +60,7 @@ def main() -> None:
     except (OSError, UnicodeDecodeError) as err:
         module.fail_json(msg=str(err), records=0, head="", problems=[str(err)])
     checked = verify(lines, (module.params["key"] or "").encode(), module.params["head"])
-    result = {"records": checked.records, "head": checked.head, "problems": list(checked.problems)}
+    result: dict[str, Any] = {"records": checked.records, "head": checked.head, "problems": list(checked.problems)}
     if not checked.good:
         module.fail_json(msg=f"{module.params['path']}: {'; '.join(checked.problems)}", **result)
     module.exit_json(changed=False, **result)

@@ -60,7 +60,7 @@ class Fleet:
         templar = base._templar.copy_with_new_env(available_variables=variables)
         named = templar.template(variables.get("ansible_connection")) if "ansible_connection" in variables else None
         context = base._play_context.copy()
-        kind = "local" if local else named or base._task.connection or constants.DEFAULT_TRANSPORT
+        kind = "local" if local else named or base._task.connection or "ssh"
         context.connection = "ssh" if kind == "smart" else kind
         connection = connection_loader.get(context.connection, context, task_uuid=base._task._uuid)
         if connection is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import experiment_from
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.guard import Policy
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.look import Look
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.run import Clock
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.seen import Clock
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.setting import HostError, Setting
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.targets import Place
 from ansible_collections.rsp.platform.plugins.module_utils.state import Member, ServiceState

@@ -10,16 +10,16 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos import model, s
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import watchdog as watchdogs
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import Faults, Request
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import (
-    KINDS,
-    clock,
-    disk,
-    network,
-    patroni,
-    pressure,
-    process,
-)
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import KINDS
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import host as host_kinds
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import patroni as patroni_room
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds.clock import shift
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds.disk import fill
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds.network import dns, loss, partition
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds.patroni import setting
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds.pressure import cpu, memory
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds.pressure import disk as slow_disk
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds.process import descriptors, kill, pause, stop
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.look import Look, _address
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import source
 from ansible_collections.rsp.platform.plugins.module_utils.lease import LeaseError
@@ -95,46 +95,46 @@ def test_containers_are_known(tmp_path, files, inside):
 
 
 def test_a_kill_names_pid_and_start_and_its_undo_starts_the_unit(tmp_path):
-    plan = process.kill(FULL, host(tmp_path), "x")
+    plan = kill(FULL, host(tmp_path), "x")
     assert [(s["pid"], s["start"], s["signal"]) for s in plan.inject] == [(10, 500, "SIGKILL"), (11, 600, "SIGKILL")]
     assert plan.undo == ({"do": "unit", "unit": "consul.service", "verb": "start"},)
     assert [proof["see"] for proof in plan.effect] == ["gone", "gone"]
 
 
 def test_the_main_process_is_the_one_whose_parent_is_outside(tmp_path):
-    plan = process.kill({**FULL, "which": "main"}, host(tmp_path), "x")
+    plan = kill({**FULL, "which": "main"}, host(tmp_path), "x")
     assert [step["pid"] for step in plan.inject] == [10]
 
 
 def test_a_pause_is_paired_with_going_on(tmp_path):
-    plan = process.pause({**UNIT, "which": "all"}, host(tmp_path), "x")
+    plan = pause({**UNIT, "which": "all"}, host(tmp_path), "x")
     assert {(s["pid"], s["signal"]) for s in plan.undo} == {(10, "SIGCONT"), (11, "SIGCONT")}
     assert [s["signal"] for s in plan.inject] == ["SIGSTOP", "SIGSTOP"]
     assert plan.fingerprint == plan.effect
 
 
-@pytest.mark.parametrize("plan", [process.kill, process.pause])
+@pytest.mark.parametrize("plan", [kill, pause])
 def test_nobody_to_be_hit_is_refused(tmp_path, plan):
     with pytest.raises(model.ChaosError, match="has no process"):
         plan({**FULL, "unit": "redis.service"}, host(tmp_path), "x")
 
 
 def test_a_unit_is_stopped_and_started(tmp_path):
-    plan = process.stop(UNIT, host(tmp_path), "x")
+    plan = stop(UNIT, host(tmp_path), "x")
     assert (plan.inject[0]["verb"], plan.undo[0]["verb"]) == ("stop", "start")
 
 
 def test_descriptors_are_lowered_never_raised(tmp_path):
-    plan = process.descriptors({**UNIT, "soft": 2000, "which": "all"}, host(tmp_path), "x")
+    plan = descriptors({**UNIT, "soft": 2000, "which": "all"}, host(tmp_path), "x")
     assert [step["soft"] for step in plan.inject] == [1024, 1024]
     assert [step["soft"] for step in plan.undo] == [1024, 1024]
-    assert process.descriptors({**UNIT, "soft": 8}, host(tmp_path), "x").inject[0] | {"soft": 8, "hard": 4096} == {
+    assert descriptors({**UNIT, "soft": 8}, host(tmp_path), "x").inject[0] | {"soft": 8, "hard": 4096} == {
         "do": "rlimit", "pid": 10, "start": 500, "soft": 8, "hard": 4096}  # fmt: skip
 
 
 def cut(tmp_path, **params):
     given = {"direction": "both", "action": "DROP", "peers": ["10.0.1.11"], **params}
-    return network.partition(given, host(tmp_path), "ab12-0")
+    return partition(given, host(tmp_path), "ab12-0")
 
 
 def test_a_cut_spares_ssh_before_anything_else(tmp_path):
@@ -184,18 +184,18 @@ def test_peers_that_are_none_are_refused(tmp_path, peers):
 def test_without_iptables_it_is_unavailable(tmp_path):
     look = Look(lambda _argv: (0, "", ""), tmp_path)
     with pytest.raises(model.UnavailableError, match="iptables is not installed"):
-        network.partition({"direction": "in", "action": "DROP", "peers": ["10.0.0.9"]}, look, "x")
+        partition({"direction": "in", "action": "DROP", "peers": ["10.0.0.9"]}, look, "x")
 
 
 def test_loss_is_a_share(tmp_path):
     params = {"direction": "out", "percent": 12.5, "peers": ["10.0.1.11"]}
-    [step] = network.loss(params, host(tmp_path), "x").inject
+    [step] = loss(params, host(tmp_path), "x").inject
     assert step["rules"]["iptables"][-1][2:] == [
         "-m", "statistic", "--mode", "random", "--probability", "0.1250", "-j", "DROP"]  # fmt: skip
 
 
 def test_names_do_not_get_out_by_any_family_or_protocol(tmp_path):
-    [step] = network.dns({"ports": [53, 8600], "action": "DROP"}, host(tmp_path), "x").inject
+    [step] = dns({"ports": [53, 8600], "action": "DROP"}, host(tmp_path), "x").inject
     assert step["parents"] == ["OUTPUT"]
     for table in ("iptables", "ip6tables"):
         ports = {(r[1], r[3]) for r in step["rules"][table] if r[-1] == "DROP"}
@@ -203,7 +203,7 @@ def test_names_do_not_get_out_by_any_family_or_protocol(tmp_path):
 
 
 def test_a_starved_unit_gets_a_group_of_its_own_where_groups_are_old(tmp_path):
-    plan = pressure.cpu({**UNIT, "percent": 20}, host(tmp_path), "x")
+    plan = cpu({**UNIT, "percent": 20}, host(tmp_path), "x")
     [step] = plan.inject
     assert step["path"] == "/sys/fs/cgroup/cpu,cpuacct//rsp-chaos-x"
     assert step["files"]["cpu.cfs_quota_us"] == "20000"
@@ -222,20 +222,18 @@ NEW = {
 
 
 def test_a_starved_unit_keeps_its_group_where_groups_are_new(tmp_path):
-    plan = pressure.cpu({**UNIT, "percent": 20}, host(tmp_path, **NEW), "x")
+    plan = cpu({**UNIT, "percent": 20}, host(tmp_path, **NEW), "x")
     assert plan.inject[0]["text"] == "20000 100000"
     assert plan.undo[0]["text"] == "max 100000"
     assert plan.effect[0]["before"] == 3
-    plan = pressure.memory({**UNIT, "mb": 64}, host(tmp_path, **NEW), "x")
+    plan = memory({**UNIT, "mb": 64}, host(tmp_path, **NEW), "x")
     assert (plan.inject[0]["text"], plan.undo[0]["text"], plan.effect[0]["before"]) == (str(64 << 20), "max", 2)
-    plan = pressure.disk({**UNIT, "device": "8:0", "kb_per_s": 100}, host(tmp_path, **NEW), "x")
+    plan = slow_disk({**UNIT, "device": "8:0", "kb_per_s": 100}, host(tmp_path, **NEW), "x")
     assert plan.inject[0]["text"] == "8:0 rbps=102400 wbps=102400"
     assert plan.undo[0]["text"] == "8:0 rbps=max wbps=max"
 
 
-@pytest.mark.parametrize(
-    ("plan", "params"), [(pressure.memory, {"mb": 64}), (pressure.disk, {"device": "8:0", "kb_per_s": 1})]
-)
+@pytest.mark.parametrize(("plan", "params"), [(memory, {"mb": 64}), (slow_disk, {"device": "8:0", "kb_per_s": 1})])
 def test_what_old_groups_cannot_prove_is_unavailable(tmp_path, plan, params):
     look = host(tmp_path, **{"proc/10/cgroup": "5:memory,io:/system.slice/consul.service\n"})
     with pytest.raises(model.UnavailableError, match="version 1"):
@@ -245,9 +243,9 @@ def test_what_old_groups_cannot_prove_is_unavailable(tmp_path, plan, params):
 def test_a_controller_that_is_off_is_unavailable(tmp_path):
     look = host(tmp_path, **{"proc/10/cgroup": "0::/system.slice/consul.service\n"})
     with pytest.raises(model.UnavailableError, match="not enabled"):
-        pressure.cpu({**UNIT, "percent": 20}, look, "x")
+        cpu({**UNIT, "percent": 20}, look, "x")
     with pytest.raises(model.ChaosError, match="no process"):
-        pressure.cpu({"unit": "x.service", "percent": 20}, look, "x")
+        cpu({"unit": "x.service", "percent": 20}, look, "x")
 
 
 FILL = {"floor_mb": 64, "max_mb": 100, "allow_root": False}
@@ -256,19 +254,19 @@ FILL = {"floor_mb": 64, "max_mb": 100, "allow_root": False}
 @pytest.mark.parametrize("path", ["/tmp", "/bind", "/", "/no-such"])
 def test_a_disk_that_others_live_on_is_not_filled(tmp_path, path):
     with pytest.raises(model.ChaosError):
-        disk.fill({**FILL, "path": path}, host(tmp_path), "x")
+        fill({**FILL, "path": path}, host(tmp_path), "x")
 
 
 def test_a_disk_is_filled_to_a_floor(tmp_path):
-    plan = disk.fill({**FILL, "path": "/data/"}, host(tmp_path), "x")
+    plan = fill({**FILL, "path": "/data/"}, host(tmp_path), "x")
     assert plan.inject[0] == {"do": "fill", "path": "/data/.rsp-chaos-x", "bytes": 100 << 20, "floor": 64 << 20}
     assert plan.undo[0]["path"] == plan.inject[0]["path"]
 
 
 def test_the_clock_of_a_container_is_left_alone(tmp_path):
     with pytest.raises(model.UnavailableError, match="no clock of its own"):
-        clock.shift({"seconds": 60}, Look(lambda _argv: (0, "", ""), tree(tmp_path, {".dockerenv": ""})), "x")
-    plan = clock.shift({"seconds": 60}, Look(lambda _argv: (0, "", ""), tmp_path / "bare"), "x")
+        shift({"seconds": 60}, Look(lambda _argv: (0, "", ""), tree(tmp_path, {".dockerenv": ""})), "x")
+    plan = shift({"seconds": 60}, Look(lambda _argv: (0, "", ""), tmp_path / "bare"), "x")
     assert plan.inject[0]["offset_s"] - plan.undo[0]["offset_s"] == pytest.approx(60)
 
 
@@ -297,9 +295,9 @@ def test_a_container_that_does_not_run_is_refused(tmp_path, run, files, error):
 def test_a_setting_of_patroni_goes_back_to_what_it_was(tmp_path, monkeypatch):
     params = {"setting": "synchronous_mode", "value": "false", "config": "/etc/patroni/rsp"}
     with pytest.raises(model.UnavailableError):
-        patroni.setting(params, host(tmp_path), "x")
-    monkeypatch.setattr(patroni, "patroni_value", lambda _config, _setting: "true")
-    plan = patroni.setting(params, host(tmp_path, **{"usr/bin/patronictl": ""}), "x")
+        setting(params, host(tmp_path), "x")
+    monkeypatch.setattr(patroni_room, "patroni_value", lambda _config, _setting: "true")
+    plan = setting(params, host(tmp_path, **{"usr/bin/patronictl": ""}), "x")
     assert (plan.inject[0]["value"], plan.undo[0]["value"]) == ("false", "true")
 
 

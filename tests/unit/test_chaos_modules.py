@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import yaml
 from ansible_collections.rsp.platform.plugins.action import chaos_experiment as action
 from ansible_collections.rsp.platform.plugins.action import chaos_report as report_action
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
-from ansible_collections.rsp.platform.plugins.modules import (
-    chaos_experiment,
-    chaos_fault,
-    chaos_info,
-    chaos_probe,
-    chaos_recover,
-    chaos_report,
-    chaos_workload,
-)
 from chaos_data import host, setting
 from module_call import call
 from test_chaos_faults import Place
 
+MODULES = (
+    "plugins.modules.chaos_experiment",
+    "plugins.modules.chaos_fault",
+    "plugins.modules.chaos_info",
+    "plugins.modules.chaos_probe",
+    "plugins.modules.chaos_recover",
+    "plugins.modules.chaos_report",
+    "plugins.modules.chaos_workload",
+)
+chaos_experiment, chaos_fault, chaos_info, chaos_probe, chaos_recover, chaos_report, chaos_workload = (
+    importlib.import_module(f"ansible_collections.rsp.platform.{name}") for name in MODULES
+)
 FILL = {"fault": "ab12-0", "kind": "disk_fill", "params": {"path": "/data", "max_mb": 1}, "ttl_s": 30}
 
 

@@ -10,7 +10,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos import guard
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.guard import Policy
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.outcome import allowed_loss, document
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.run import Runner, Seen
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.run import Runner
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.seen import Seen
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.setting import plan
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.targets import peers, resolve, state_from
 from ansible_collections.rsp.platform.plugins.module_utils.evidence import Chain

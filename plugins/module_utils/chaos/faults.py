@@ -58,7 +58,7 @@ class Faults:
 
     look: Look
     watchdog: Watchdog
-    do: Mapping[str, Callable[[Mapping[str, Any]], None]]
+    do: Mapping[str, Callable[[Mapping[str, Any]], object]]
 
     @property
     def home(self) -> Path:

@@ -16,7 +16,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.ledger import (
 )
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.measures import Measures, measure
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.reports.document import SCHEMA
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.run import Seen
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.seen import Seen
 
 STEP_S = 0.5
 NOTHING = {"ttl_s": 0.0, "maximum_lag_bytes": 0.0, "row_bytes": 1.0}

@@ -7,8 +7,6 @@ when this never returns, the targets' own watchdogs do it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import guard
@@ -16,6 +14,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import Co
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import Experiment
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.measures import clock_offset
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.seen import Clock, Seen
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.setting import (
     HostError,
     Hosts,
@@ -30,36 +29,6 @@ from ansible_collections.rsp.platform.plugins.module_utils.state import ServiceS
 
 INTERVAL_S, AFTER_S, UNDO_TRIES = 1.0, 3.0, 5
 LONGEST_EXTRA_S = 300
-
-
-@dataclass
-class Clock:
-    """Time of the controller: monotonic seconds, sleeping, and wall time in ISO 8601."""
-
-    now: Callable[[], float]
-    sleep: Callable[[float], None]
-    wall: Callable[[], str]
-
-
-@dataclass
-class Seen:
-    """What a run saw, in the order in which it happened; times are of the controller's monotonic clock."""
-
-    state: ServiceState | None = None
-    active: list[Planned] = field(default_factory=list)
-    fired: dict[str, Planned] = field(default_factory=dict)
-    effective: dict[str, bool] = field(default_factory=dict)
-    undone: dict[str, list[str]] = field(default_factory=dict)
-    unseen: list[str] = field(default_factory=list)
-    aborted: str | None = None
-    injected_at: float | None = None
-    undone_at: float | None = None
-    whole_at: float | None = None
-    ended_at: float | None = None
-    offset: float = 0.0
-    offset_error: float = 0.0
-    ledger: dict[str, Any] | None = None
-    events: list[tuple[float, str]] = field(default_factory=list)
 
 
 class Runner:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +55,13 @@ def process_state(pid: int, start: int, proc: Path = Path("/proc")) -> str:
 
 def _signal(step: Step) -> None:
     # A pidfd names this very process: its number can't be given to another one between the look and the signal.
-    try:
+    with suppress(ProcessLookupError):
         handle = os.pidfd_open(step["pid"])
-    except ProcessLookupError:
-        return
-    try:
-        if process_state(step["pid"], step["start"]):
-            signal.pidfd_send_signal(handle, signal.Signals[step["signal"]])
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(handle)
-
-
-def _unit(step: Step) -> None:
-    run(["systemctl", step["verb"], step["unit"]], timeout_s=120)
+        try:
+            if process_state(step["pid"], step["start"]):
+                signal.pidfd_send_signal(handle, signal.Signals[step["signal"]])
+        finally:
+            os.close(handle)
 
 
 def _chain(step: Step) -> None:
@@ -121,10 +114,8 @@ def _no_group(step: Step) -> None:
 
 def _move(pids: Iterable[Any], group: Path) -> None:
     for pid in pids:
-        try:
+        with suppress(ProcessLookupError):
             (group / "cgroup.procs").write_text(str(pid), encoding="ascii")
-        except ProcessLookupError:
-            continue
 
 
 def _fill(step: Step) -> None:
@@ -139,10 +130,6 @@ def _fill(step: Step) -> None:
             os.posix_fallocate(file.fileno(), file.tell(), size)
             file.seek(size, os.SEEK_CUR)
             left -= size
-
-
-def _no_file(step: Step) -> None:
-    Path(step["path"]).unlink(missing_ok=True)
 
 
 def _rlimit(step: Step) -> None:
@@ -181,10 +168,11 @@ def container_status(name: str) -> str:
     return run(["docker", "inspect", "-f", "{{.State.Status}}", name]).strip()
 
 
-DO: dict[str, Callable[[Step], None]] = {
-    "signal": _signal, "unit": _unit, "chain": _chain, "no_chain": _no_chain, "write": _write, "group": _group,
-    "no_group": _no_group, "fill": _fill, "no_file": _no_file, "rlimit": _rlimit, "clock": _clock,
-    "container": _container, "patroni": _patroni,
+DO: dict[str, Callable[[Step], object]] = {
+    "signal": _signal, "unit": lambda step: run(["systemctl", step["verb"], step["unit"]], timeout_s=120),
+    "chain": _chain, "no_chain": _no_chain, "write": _write, "group": _group, "no_group": _no_group,
+    "fill": _fill, "no_file": lambda step: Path(step["path"]).unlink(missing_ok=True),
+    "rlimit": _rlimit, "clock": _clock, "container": _container, "patroni": _patroni,
 }  # fmt: skip
 
 
@@ -216,7 +204,7 @@ def _see_file(item: Step) -> Any:
 
 
 def fingerprint(items: Sequence[Step]) -> list[Any]:
-    """Everything that the fault may touch, in the plan's order."""
+    """Everything that the fault may touch."""
     return [see(item) for item in items]
 
 

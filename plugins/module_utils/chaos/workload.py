@@ -48,7 +48,7 @@ class Workload:
         """Make its place in the service and start writing. The configuration holds a secret: it goes through a pipe."""
         if self.folder.exists():
             raise ChaosError(f"ledger {self.run} is there already: every run has its own")
-        if config["driver"] == "postgresql" and writer.psycopg2 is None:
+        if config["driver"] == "postgresql" and not writer.available():
             raise ChaosError("python3-psycopg2 is missing on the client host → run playbooks/site.yml")
         try:
             self._driver(config).prepare()
@@ -97,7 +97,8 @@ class Workload:
         """
         config = {**config, "run": self.run}
         client = _all(self.drivers_or_default[config["driver"]](config))
-        members, errors = {}, {}
+        members: dict[str, list[int] | None] = {}
+        errors: dict[str, str] = {}
         for name, server in config["members"].items():
             members[name] = None
             end = time.monotonic() + AGREE_S

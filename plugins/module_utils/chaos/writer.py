@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 try:
@@ -43,25 +43,8 @@ class NotDoneError(Exception):
     """The service said no: the write certainly is not there."""
 
 
-class Driver(Protocol):
-    """A service as the ledger's client sees it. One connection; `close` makes the next call open another."""
-
-    def connect(self) -> None:
-        """Open the connection. What raises here was certainly not written."""
-
-    def write(self, token: int) -> None:
-        """Write a token once. Raises NotDoneError when it certainly is not there, anything else when nobody can say."""
-
-    def seen(self, token: int) -> bool:
-        """Whether a token is there."""
-
-    def all(self) -> list[int]:
-        """Every token, in the order in which the service took them."""
-
-    def close(self) -> None:
-        """Forget the connection."""
-
-
+# A driver is one connection to a service. connect: what raises here was certainly not written. write: raises NotDoneError
+# when the token certainly is not there, anything else when nobody can say. seen, all: what is there. close: forget it.
 class Consul:
     """Keys below rsp/smoke/chaos/<run>/, each made once."""
 
@@ -115,7 +98,7 @@ class Consul:
         self._call("DELETE", f"{self._path}?recurse")
 
     def close(self) -> None:
-        """See Driver."""
+        """Forget the connection, or open it."""
         if self._http is not None:
             self._http.close()
             self._http = None
@@ -148,7 +131,7 @@ class Postgresql:
         self._connection: Any = None
 
     def connect(self) -> None:
-        """See Driver."""
+        """Forget the connection, or open it."""
         if self._connection is None:
             connection = psycopg2.connect(**self._settings)
             connection.autocommit = True
@@ -164,11 +147,11 @@ class Postgresql:
             raise OSError(f"sqlstate {err.pgcode}" if err.pgcode else type(err).__name__) from err
 
     def seen(self, token: int) -> bool:
-        """See Driver."""
+        """Forget the connection, or open it."""
         return bool(self._run("SELECT 1 FROM {} WHERE token = %s LIMIT 1", token))
 
     def all(self) -> list[int]:
-        """See Driver."""
+        """Forget the connection, or open it."""
         return [row[0] for row in self._run("SELECT token FROM {} ORDER BY seq")]
 
     def query(self, text: str) -> list[Any]:
@@ -188,7 +171,7 @@ class Postgresql:
         self._run("DROP TABLE IF EXISTS {}")
 
     def close(self) -> None:
-        """See Driver."""
+        """Forget the connection, or open it."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -214,13 +197,18 @@ def _until(connection: Any, end: float) -> None:
             raise psycopg2.OperationalError("timeout")
 
 
+def available() -> bool:
+    """Whether PostgreSQL's client library is there."""
+    return psycopg2 is not None
+
+
 DRIVERS: dict[str, Callable[..., Any]] = {"consul": Consul, "postgresql": Postgresql}
 
 
 class Writer(threading.Thread):
     """Writes one token after the other, `rate` a second at most, until it is told to stop."""
 
-    def __init__(self, number: int, driver: Driver, folder: Path, rate: float, stopping: threading.Event) -> None:
+    def __init__(self, number: int, driver: Any, folder: Path, rate: float, stopping: threading.Event) -> None:
         super().__init__(daemon=True)
         self.newest: tuple[int, float] | None = None  # the last token that was acknowledged, and when
         self._token, self._driver, self._stopping = number * SPAN, driver, stopping
@@ -262,7 +250,7 @@ def error_class(err: Exception) -> str:
     return (f"{type(err).__name__}: {text}" if text else type(err).__name__)[:80]
 
 
-def read_along(writers: list[Writer], driver: Driver, folder: Path, stopping: threading.Event) -> None:
+def read_along(writers: list[Writer], driver: Any, folder: Path, stopping: threading.Event) -> None:
     """Asks again and again for the newest token that was acknowledged before the read began."""
     with (folder / "reads.jsonl").open("a", encoding="ascii") as file:
         while not stopping.wait(0.1):
