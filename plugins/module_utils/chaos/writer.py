@@ -43,8 +43,8 @@ class NotDoneError(Exception):
     """The service said no: the write certainly is not there."""
 
 
-# A driver is one connection to a service. connect: what raises here was certainly not written. write: raises NotDoneError
-# when the token certainly is not there, anything else when nobody can say. seen, all: what is there. close: forget it.
+# A driver is one connection to a service. connect: what raises here was certainly not written. write: raises
+# NotDoneError when the token certainly is not there, anything else when nobody can say. seen, all: what is there.
 class Consul:
     """Keys below rsp/smoke/chaos/<run>/, each made once."""
 
