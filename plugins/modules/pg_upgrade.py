@@ -60,7 +60,7 @@ attributes:
   check_mode:
     description: It runs.
     support: partial
-    details: V(report), V(control) and V(replayed) only read, so they run in check mode as well. The others do nothing.
+    details: V(report) and V(control) run in check mode as well. The others do nothing.
   diff_mode:
     description: There is nothing to compare.
     support: none

@@ -267,6 +267,8 @@ def report(facts: Facts, target: int, mode: str) -> dict[str, Any]:
         "mode": mode,
         "size_mb": facts.size_mb,
         "free_mb": facts.free_mb,
+        # What a standby needs for its copy of the new primary, whatever the mode
+        "copy_mb": facts.size_mb + SPARE_MB,
         "checksums": facts.control.checksums,
         "system_id": facts.control.system_id,
         "locale": asdict(facts.locale),
