@@ -81,6 +81,9 @@ options:
       name: {description: Name., type: str, required: true}
       schema: {description: Schema of its objects., type: str}
       version: {description: Version to go to., type: str}
+      library:
+        description: Library that the server must have loaded when it started. Until then it is left out and reported.
+        type: str
       state: *state
   functions:
     description: Functions, for what administration needs; an application brings its own.
@@ -197,6 +200,12 @@ unmanaged:
   type: list
   elements: str
   sample: ['role:somebody']
+waiting:
+  description: What cannot be made before the server was restarted with its library.
+  returned: success
+  type: list
+  elements: str
+  sample: ['extension:postgres/pgaudit']
 object:
   description: The object whose statement failed.
   returned: when a statement failed

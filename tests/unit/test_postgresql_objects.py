@@ -21,14 +21,21 @@ class Fresh(Recorded):
     def query(self, database, text):
         if self.run:
             return super().query(database, text)
-        return [["postgres", "postgres", -1]] if QUERIES[text] == "DATABASES" else []
+        rows = {"DATABASES": [["postgres", "postgres", -1]], "LIBRARIES": [[""]]}
+        return rows.get(QUERIES[text], [])
 
 
 def test_a_converged_server_is_left_alone():
     server = Recorded()
     outcome = converge(wanted(), server, fresh=False, check=False)
     assert server.run == []
-    assert outcome.as_result() == {"changed": False, "actions": [], "unmanaged": [], "diff": {"prepared": ""}}
+    assert outcome.as_result() == {
+        "changed": False,
+        "actions": [],
+        "unmanaged": [],
+        "waiting": [],
+        "diff": {"prepared": ""},
+    }
 
 
 def test_a_fresh_server_gets_what_check_mode_predicted():

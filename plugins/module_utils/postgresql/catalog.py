@@ -33,6 +33,7 @@ SELECT r.rolname, pg_catalog.array_remove(ARRAY[
              WHERE m.member = r.oid),
        (SELECT s.setconfig FROM pg_catalog.pg_db_role_setting s WHERE s.setrole = r.oid AND s.setdatabase = 0)
 FROM pg_catalog.pg_authid r"""
+LIBRARIES = "SELECT pg_catalog.current_setting('shared_preload_libraries')"
 DATABASES = "SELECT datname, pg_catalog.pg_get_userbyid(datdba), datconnlimit FROM pg_catalog.pg_database"
 SCHEMAS = """
 SELECT nspname, pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_'"""
@@ -89,6 +90,7 @@ def read(query: Query, databases: Collection[str]) -> Actual:
         roles={row[0]: _role(row) for row in query("postgres", ROLES)},
         databases=there,
         inside={name: _inside(query, name) for name in sorted(databases) if name in there},
+        libraries=frozenset(word.strip() for (text,) in query("postgres", LIBRARIES) for word in text.split(",")),
     )
 
 

@@ -40,10 +40,12 @@ class Outcome:
     Attributes:
         statements: in order.
         unmanaged: kind:name of what is there though nobody asked for it, before anything was done.
+        waiting: kind:name of what cannot be made before the server was restarted with its library.
     """
 
     statements: tuple[Statement, ...]
     unmanaged: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
 
     def as_result(self) -> dict[str, Any]:
         """Keys of the module's result; secrets are masked."""
@@ -52,6 +54,7 @@ class Outcome:
             "changed": bool(self.statements),
             "actions": [f"{statement.database}: {statement.what}" for statement in self.statements],
             "unmanaged": list(self.unmanaged),
+            "waiting": list(self.waiting),
             "diff": {"prepared": "".join(lines)},
         }
 
@@ -71,7 +74,7 @@ def converge(wanted: Wanted, server: Server, *, fresh: bool, check: bool) -> Out
     """
     if check:
         todo = plan(wanted, Actual() if fresh else _actual(wanted, server))
-        return Outcome(todo.statements, todo.unmanaged)
+        return Outcome(todo.statements, todo.unmanaged, todo.waiting)
     done: list[Statement] = []
     first = todo = plan(wanted, _actual(wanted, server))
     for _round in range(ROUNDS):
@@ -79,12 +82,12 @@ def converge(wanted: Wanted, server: Server, *, fresh: bool, check: bool) -> Out
             server.execute(statement)
             done.append(statement)
         if not todo.statements:
-            return Outcome(tuple(done), first.unmanaged)
+            return Outcome(tuple(done), first.unmanaged, todo.waiting)
         todo = plan(wanted, _actual(wanted, server))
     if todo.statements:
         left = "; ".join(f"{statement.database}: {statement.what}" for statement in todo.statements)
         raise DriverError(f"the data contradicts itself, this is left after {ROUNDS} rounds: {left}")
-    return Outcome(tuple(done), first.unmanaged)
+    return Outcome(tuple(done), first.unmanaged, todo.waiting)
 
 
 def _actual(wanted: Wanted, server: Server) -> Actual:

@@ -79,11 +79,12 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """An extension of a database; None leaves schema or version as they are."""
+    """An extension of a database; None leaves schema or version as they are. It cannot be made without its library."""
 
     name: str
     schema: str | None = None
     version: str | None = None
+    library: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,11 @@ class Actual:
     roles: Mapping[str, Role] = field(default_factory=dict)
     databases: Mapping[str, Database] = field(default_factory=lambda: {"postgres": Database("postgres", "postgres")})
     inside: Mapping[str, Inside] = field(default_factory=dict)
+    libraries: frozenset[str] | None = None
+
+    def loads(self, library: str | None) -> bool:
+        """Whether the server has loaded a library; one that does not run yet will."""
+        return library is None or self.libraries is None or library in self.libraries
 
     def at(self, database: str) -> Inside:
         """What is in a database; nothing when it is not there."""

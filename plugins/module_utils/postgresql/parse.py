@@ -102,7 +102,8 @@ def _inside(lists: Mapping[str, list[Entry]], grants: list[Entry], defaults: lis
         result[database] = Inside(
             schemas={e["name"]: e.get("owner") or "postgres" for e in _present(schemas)},
             extensions={
-                e["name"]: Extension(e["name"], e.get("schema"), e.get("version")) for e in _present(extensions)
+                e["name"]: Extension(e["name"], e.get("schema"), e.get("version"), e.get("library"))
+                for e in _present(extensions)
             },
             functions={(f.schema, f.signature): f for f in map(_function, _present(functions))},
             privileges=_by_role((_target(e), e) for e in here(grants)),

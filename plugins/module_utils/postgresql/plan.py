@@ -40,17 +40,24 @@ SYSTEM_EXTENSIONS = ("plpgsql",)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Statements in order, and what is there though nobody asked for it, as kind:name."""
+    """Statements in order, what is there though nobody asked for it, and what waits for a library, as kind:name."""
 
     statements: tuple[Statement, ...]
     unmanaged: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
 
 
 def plan(wanted: Wanted, actual: Actual) -> Plan:
     """Everything that differs. With `wanted.prune` what nobody asked for is dropped, otherwise it is named."""
     unmanaged = tuple(name for name in _unmanaged(wanted, actual) if name not in wanted.protected)
     gone = {*wanted.gone, *(_split(name) for name in unmanaged if wanted.prune)}
-    return Plan((*_bring(wanted, actual), *_drop(gone, actual)), unmanaged)
+    waiting = tuple(
+        f"extension:{database}/{extension.name}"
+        for database, inside in wanted.inside.items()
+        for extension in inside.extensions.values()
+        if extension.name not in actual.at(database).extensions and not actual.loads(extension.library)
+    )
+    return Plan((*_bring(wanted, actual), *_drop(gone, actual)), unmanaged, waiting)
 
 
 def _bring(wanted: Wanted, actual: Actual) -> Iterator[Statement]:
@@ -65,7 +72,8 @@ def _bring(wanted: Wanted, actual: Actual) -> Iterator[Statement]:
         there = actual.at(name)
         yield from _schemas(name, inside, there)
         for extension in inside.extensions.values():
-            yield from _extension(name, extension, there.extensions.get(extension.name))
+            if extension.name in there.extensions or actual.loads(extension.library):
+                yield from _extension(name, extension, there.extensions.get(extension.name))
         for key, function in inside.functions.items():
             yield from _function(name, function, there.functions.get(key))
         yield from plan_privileges(name, inside.privileges, there.privileges)

@@ -81,7 +81,7 @@ def object_options() -> Spec:
         "roles": _entries(ROLE),
         "databases": _entries({"name": NAME, "owner": TEXT, "connection_limit": LIMIT}),
         "schemas": _entries({"database": NAME, "name": NAME, "owner": TEXT}),
-        "extensions": _entries({"database": NAME, "name": NAME, "schema": TEXT, "version": TEXT}),
+        "extensions": _entries({"database": NAME, "name": NAME, "schema": TEXT, "version": TEXT, "library": TEXT}),
         "functions": _entries(FUNCTION),
         "grants": _entries(GRANT),
         "default_privileges": _entries(DEFAULT_PRIVILEGE),
