@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -226,6 +226,23 @@ def apply(
             return outcome
         sleep(PAUSE_S)
     raise DriverError(f"the lock of {request.cluster} changed hands {ATTEMPTS} times meanwhile → run again")
+
+
+def first_that_answers(stores: Iterable[LockStore], cluster: str) -> LockStore:
+    """The first that can be asked with a quorum behind it, so that a member that is away does not stop a job.
+
+    Raises:
+        DriverError: none of them answers; with every reason.
+    """
+    reasons = []
+    for store in stores:
+        try:
+            store.read(cluster)
+        except DriverError as err:
+            reasons.append(str(err))
+        else:
+            return store
+    raise DriverError(f"nobody can be asked for the lock of {cluster}: {'; '.join(reasons) or 'no address is given'}")
 
 
 def _refuse_others(request: Request, seen: Seen) -> None:

@@ -40,6 +40,13 @@ options:
       username: {description: User of etcd. It needs both prefixes with readwrite., type: str}
       password: {description: Password of O(connection.username)., type: str}
       timeout_s: {description: Seconds to wait for each answer., type: float, default: 10.0}
+  others:
+    description:
+      - Further addresses of the same store, like O(connection.url). The first that answers with a quorum is asked.
+      - The reasons of all are told when nobody answers.
+    type: list
+    elements: str
+    default: []
   state:
     description:
       - V(held) takes the lock, or renews it when O(owner) has it already. It fails when another owner has it.
@@ -140,7 +147,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.cluster_lock import LockStore, Request, apply
+from ansible_collections.rsp.platform.plugins.module_utils.cluster_lock import (
+    LockStore,
+    Request,
+    apply,
+    first_that_answers,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.lock_consul import ConsulLocks
 from ansible_collections.rsp.platform.plugins.module_utils.lock_etcd import EtcdLocks
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import connection_options
@@ -155,6 +167,7 @@ def lock_options() -> dict[str, Any]:
         "cluster": {"type": "str", "required": True},
         "store": {"type": "str", "choices": list(STORES), "required": True},
         "connection": {"type": "dict", "required": True, "options": connection_options()},
+        "others": {"type": "list", "elements": "str", "default": []},
         "state": {"type": "str", "choices": ["held", "released", "read"], "required": True},
         "owner": {"type": "str"},
         "reason": {"type": "str"},
@@ -167,6 +180,15 @@ def lock_options() -> dict[str, Any]:
     }
 
 
+def chosen_store(params: Mapping[str, Any]) -> LockStore:
+    """The member of the store to ask. With one address only it is asked once, by the request itself."""
+    connect, connection = STORES[params["store"]], params["connection"]
+    if not params["others"]:
+        return connect(connection)
+    urls = dict.fromkeys([connection["url"], *params["others"]])
+    return first_that_answers((connect({**connection, "url": url}) for url in urls), params["cluster"])
+
+
 def main() -> None:
     """Doorway: options to a request, the outcome to a result."""
     module = AnsibleModule(
@@ -175,8 +197,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        store = STORES[module.params["store"]](module.params["connection"])
-        outcome = apply(Request.from_params(module.params), store, module.check_mode)
+        request = Request.from_params(module.params)
+        outcome = apply(request, chosen_store(module.params), module.check_mode)
     except DriverError as err:
         module.fail_json(msg=str(err), **err.result)
     module.exit_json(**outcome.as_result())

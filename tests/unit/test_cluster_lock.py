@@ -20,6 +20,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.cluster_lock import (
     apply,
     decode,
     encode,
+    first_that_answers,
     hold,
     release,
 )
@@ -536,6 +537,56 @@ def test_module_refuses_bad_input_before_it_asks(platform, capsys, options, mess
     assert refused["rc"] == 1
     assert message in refused["msg"]
     assert platform.server.log == []
+
+
+class Away:
+    """A member that is down."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def read(self, _cluster):
+        raise DriverError(f"{self.url}: Connection refused")
+
+
+@pytest.fixture
+def members(world, monkeypatch):
+    """A store of which s1 and s2 are down, and the addresses that were tried."""
+    tried = []
+
+    def connect(connection):
+        tried.append(connection["url"])
+        return Away(connection["url"]) if connection["url"] in ("https://s:1", "https://s:2") else world.store()
+
+    monkeypatch.setitem(module.STORES, world.kind, connect)
+    return tried
+
+
+def test_members_that_are_away_do_not_stop_a_job(world, members, capsys):
+    others = ["https://s:1", "https://s:2", "https://s:3", "https://s:4"]
+    taken = call(module.main, capsys, **asked(world, others=others, **HELD))
+    assert (taken["rc"], taken["lock"]["owner"]) == (0, "A")
+    assert members == ["https://s:1", "https://s:2", "https://s:3"]
+
+
+def test_nobody_answers_is_never_free_and_names_every_reason(world, members, capsys):
+    refused = call(module.main, capsys, **asked(world, others=["https://s:2"], **HELD))
+    assert refused["rc"] == 1
+    assert refused["msg"] == (
+        "nobody can be asked for the lock of main: https://s:1: Connection refused; https://s:2: Connection refused"
+    )
+
+
+def test_a_refusal_by_one_that_answers_is_not_asked_of_the_next(world, members, capsys):
+    world.ask("B")
+    refused = call(module.main, capsys, **asked(world, others=["https://s:3", "https://s:4"], **HELD))
+    assert "locked by B" in refused["msg"]
+    assert members == ["https://s:1", "https://s:3"]
+
+
+def test_no_address_is_an_error():
+    with pytest.raises(DriverError, match="no address is given"):
+        first_that_answers([], "main")
 
 
 def test_stores_connect_without_asking():
