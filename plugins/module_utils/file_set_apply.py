@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.file_node import FilesError, observe
 from ansible_collections.rsp.platform.plugins.module_utils.file_set import (
     Change,
@@ -30,7 +31,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.pending import (
     strongest,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.plan.digests import described
-from ansible_collections.rsp.platform.plugins.module_utils.units import Run, UnitState, show
+from ansible_collections.rsp.platform.plugins.module_utils.units import UnitState, show
 
 TREE = "%s"
 

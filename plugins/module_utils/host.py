@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ansible_collections.rsp.platform.plugins.module_utils.units import Run
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 
 LISTEN = "0A"
 # cgroup v1 writes "no limit" as the largest multiple of a page.

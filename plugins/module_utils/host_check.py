@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils import host
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.host import Holder, Roots
-from ansible_collections.rsp.platform.plugins.module_utils.units import Run, show
+from ansible_collections.rsp.platform.plugins.module_utils.units import show
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.lease import (
     PREFIX,
     UNITS,
@@ -21,7 +22,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.lease import (
     parse,
     paths,
 )
-from ansible_collections.rsp.platform.plugins.module_utils.units import Run, UnitError, show
+from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError, show
 from ansible_collections.rsp.platform.plugins.module_utils.units_apply import Clock
 
 POLL_S = 0.2

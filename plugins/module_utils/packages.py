@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.units import Run
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 
 HEAD = re.compile(r"^(?P<name>[a-z0-9][a-z0-9+.-]*)(:[a-z0-9]+)?:$")
 LINE = re.compile(r"^  (?P<key>Installed|Candidate): (?P<version>\S+)$")
+INST = re.compile(r"^Inst (\S+)(?: \[[^]]*\])? \((\S+)", re.MULTILINE)
 NONE = "(none)"
 
 
@@ -43,6 +44,12 @@ def parse_policy(text: str) -> list[tuple[str, str, str]]:
             found[-1][pair["key"]] = pair["version"]
     rows = [(entry["name"], entry.get("Installed", NONE), entry.get("Candidate", NONE)) for entry in found]
     return [row for row in rows if NONE not in row]
+
+
+def to_install(simulated: str) -> list[str]:
+    """name=version of what `apt-get --simulate install` would put in place."""
+    found = INST.findall(simulated)
+    return [f"{name}={version}" for name, version in found]
 
 
 def newer(run: Run, names: Sequence[str], refresh: bool) -> list[Newer]:

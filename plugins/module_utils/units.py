@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Runs an argv list on the member: return code, stdout, stderr.
-Run = Callable[[Sequence[str]], tuple[int, str, str]]
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 
 # In the order in which they are done.
 VERBS = ("disable", "enable", "stop", "restart", "start", "reload")

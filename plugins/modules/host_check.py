@@ -150,10 +150,10 @@ problems:
 """
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.host import HostError, Roots
 from ansible_collections.rsp.platform.plugins.module_utils.host_check import Demand, examine, refusal
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError
@@ -181,14 +181,10 @@ def main() -> None:
     """Doorway: options to a demand, one look at the host, all problems at once."""
     module = AnsibleModule(argument_spec=host_check_options(), supports_check_mode=True)
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
     disk = {path: int(size) for path, size in module.params["disk_min_mb"].items()}
     demand = Demand(**{**module.params, "disk_min_mb": disk})
     try:
-        result = examine(demand, run, Roots(), time.time())
+        result = examine(demand, runner(module), Roots(), time.time())
     except (HostError, UnitError) as err:
         module.fail_json(msg=str(err))
     if result["problems"]:

@@ -102,10 +102,11 @@ journal:
   elements: str
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.lease import Lease, LeaseError, Present
 from ansible_collections.rsp.platform.plugins.module_utils.lease_apply import Leases
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError
@@ -160,12 +161,8 @@ def main() -> None:
         supports_check_mode=True,
     )
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
     try:
-        result = converge(module.params, Leases(run), module.check_mode)
+        result = converge(module.params, Leases(runner(module)), module.check_mode)
     except (LeaseError, UnitError) as err:
         module.fail_json(msg=str(err), **err.result)
     module.exit_json(**result)

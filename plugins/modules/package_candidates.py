@@ -66,9 +66,9 @@ reasons:
   sample: [pgbouncer 1.24.1-1 is older than 1.24.1-2]
 """
 
-from collections.abc import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.packages import PackagesError, as_result, newer
 
 
@@ -80,12 +80,8 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv), environ_update={"LC_ALL": "C"})
-        return int(code), str(out), str(err)
-
     try:
-        found = newer(run, module.params["names"], module.params["refresh"])
+        found = newer(runner(module, environ_update={"LC_ALL": "C"}), module.params["names"], module.params["refresh"])
     except PackagesError as err:
         module.fail_json(msg=str(err))
     module.exit_json(changed=False, **as_result(found))

@@ -56,9 +56,9 @@ busy:
   type: int
 """
 
-from collections.abc import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.pgbouncer import Console, PoolerError
 
 
@@ -74,11 +74,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     params = module.params
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
-    console = Console(run, params["user"], params["socket_dir"], params["port"])
+    console = Console(runner(module), params["user"], params["socket_dir"], params["port"])
     try:
         changed = console.paused() != (params["state"] == "paused")
         if changed and not module.check_mode:

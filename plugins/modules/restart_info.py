@@ -69,9 +69,9 @@ running:
 """
 
 import time
-from collections.abc import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.file_node import FilesError
 from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
 from ansible_collections.rsp.platform.plugins.module_utils.restart_info import (
@@ -95,12 +95,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     params = module.params
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
     try:
-        unit = show(run, [params["unit"]])[params["unit"]]
+        unit = show(runner(module), [params["unit"]])[params["unit"]]
         pending = Generations(params["service"]).pending()
     except (UnitError, FilesError) as err:
         module.fail_json(msg=str(err), **err.result)

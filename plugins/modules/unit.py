@@ -109,10 +109,10 @@ rollback:
   type: bool
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.file_node import FilesError
 from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError, Wanted
@@ -142,10 +142,6 @@ def main() -> None:
     module = AnsibleModule(argument_spec=unit_options(), supports_check_mode=True)
     params = module.params
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
     store = Generations(params["service"]) if params["service"] else None
     task = Task(
         units=tuple(Wanted(**unit) for unit in params["units"]),
@@ -154,7 +150,7 @@ def main() -> None:
         check=module.check_mode,
     )
     try:
-        result = apply(task, run, store, Clock())
+        result = apply(task, runner(module), store, Clock())
     except (UnitError, FilesError) as err:
         helps = params["rollback"] and can_go_back(store)
         hint = "\n→ rsp.platform.files with state=previous brings back the files that it ran with" if helps else ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.rsp.platform.plugins.filter.packages import packages_to_install
 from ansible_collections.rsp.platform.plugins.module_utils.packages import (
     Newer,
     PackagesError,
     as_result,
     newer,
     parse_policy,
+    to_install,
 )
 from ansible_collections.rsp.platform.plugins.modules import package_candidates
 from module_call import call
@@ -126,3 +128,17 @@ def test_the_module_fails_with_apts_words(monkeypatch, capsys):
     result = call(package_candidates.main, capsys, names=["postgresql-15"])
     assert result["rc"] == 1
     assert "index files" in result["msg"]
+
+
+def test_what_apt_would_put_in_place():
+    text = """NOTE: This is only a simulation!
+Inst libicu76 (76.1-4 Debian:13.8/stable [amd64])
+Inst libpq5 [15.18-0+deb12u1] (17.12-0+deb13u1 Debian:13.8/stable, Debian-Security:13/stable-security [amd64])
+Inst postgresql-17 (17.12-0+deb13u1 Debian:13.8/stable [amd64]) []
+Conf libicu76 (76.1-4 Debian:13.8/stable [amd64])
+"""
+    assert to_install(text) == [
+        "libicu76=76.1-4", "libpq5=17.12-0+deb13u1", "postgresql-17=17.12-0+deb13u1",
+    ]  # fmt: skip
+    assert to_install("Reading package lists...\n") == []
+    assert packages_to_install("Inst b (2 x)\nInst a [1] (3 y)\nRemv c [1]\n") == ["a=3", "b=2"]

@@ -205,19 +205,6 @@ def test_where_debian_keeps_extensions():
     assert upgrade.share_dir("/tmp/x/tree/usr/lib/postgresql/17/bin") == "/tmp/x/tree/usr/share/postgresql/17"
 
 
-def test_what_apt_would_put_in_place():
-    text = """NOTE: This is only a simulation!
-Inst libicu76 (76.1-4 Debian:13.8/stable [amd64])
-Inst libpq5 [15.18-0+deb12u1] (17.12-0+deb13u1 Debian:13.8/stable, Debian-Security:13/stable-security [amd64])
-Inst postgresql-17 (17.12-0+deb13u1 Debian:13.8/stable [amd64]) []
-Conf libicu76 (76.1-4 Debian:13.8/stable [amd64])
-"""
-    assert upgrade.to_install(text) == [
-        "libicu76=76.1-4", "libpq5=17.12-0+deb13u1", "postgresql-17=17.12-0+deb13u1",
-    ]  # fmt: skip
-    assert upgrade.to_install("Reading package lists...\n") == []
-
-
 def test_settings_that_are_gone():
     old = upgrade.settings_of("work_mem\tuser\t…\nold_snapshot_threshold\tpostmaster\t…\nno tab\n")
     assert old == {"work_mem", "old_snapshot_threshold"}

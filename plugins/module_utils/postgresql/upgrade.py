@@ -203,12 +203,6 @@ def share_dir(bin_dir: str) -> str:
     return str(place.parents[3] / "share" / "postgresql" / place.parent.name)
 
 
-def to_install(simulated: str) -> list[str]:
-    """name=version of what `apt-get --simulate install` would put in place."""
-    found = re.findall(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) ", simulated, re.MULTILINE)
-    return [f"{name}={version}" for name, version in found]
-
-
 def settings_of(described: str) -> set[str]:
     """Names in the answer of `postgres --describe-config`."""
     return {line.partition("\t")[0] for line in described.splitlines() if "\t" in line}

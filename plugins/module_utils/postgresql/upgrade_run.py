@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ansible_collections.rsp.platform.plugins.module_utils.host import free_mb
+from ansible_collections.rsp.platform.plugins.module_utils.packages import to_install
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql import upgrade as pure
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.upgrade import Facts, Places, UpgradeError
 
@@ -231,7 +232,7 @@ class Upgrade:
         if not packages:
             return self
         # With what they depend on, as far as this member lacks it.
-        lacking = pure.to_install(
+        lacking = to_install(
             self._as_postgres(["apt-get", "--simulate", "--no-install-recommends", "install", *packages])
         )
         self._as_postgres(["apt-get", "--quiet", "download", *lacking], cwd=work)
