@@ -12,6 +12,7 @@ POSTMASTER = frozenset({
     "autovacuum_worker_slots", "bonjour", "bonjour_name", "cluster_name", "commit_timestamp_buffers",
     "config_file", "data_directory", "data_sync_retry", "debug_io_direct", "dynamic_shared_memory_type",
     "event_source", "external_pid_file", "hba_file", "hot_standby", "huge_page_size", "huge_pages", "ident_file",
+    "ignore_invalid_pages",
     "io_max_combine_limit", "io_max_concurrency", "io_method", "jit_provider", "listen_addresses",
     "logging_collector", "max_active_replication_origins", "max_connections", "max_files_per_process",
     "max_locks_per_transaction", "max_logical_replication_workers", "max_notify_queue_pages",
@@ -22,7 +23,7 @@ POSTMASTER = frozenset({
     "recovery_target_time", "recovery_target_timeline", "recovery_target_xid", "reserved_connections",
     "serializable_buffers", "shared_buffers", "shared_memory_type", "shared_preload_libraries",
     "subtransaction_buffers", "superuser_reserved_connections", "track_activity_query_size",
-    "track_commit_timestamp", "transaction_buffers", "unix_socket_directories", "unix_socket_group",
+    "trace_connection_negotiation", "track_commit_timestamp", "transaction_buffers", "unix_socket_directories", "unix_socket_group",
     "unix_socket_permissions", "wal_buffers", "wal_decode_buffer_size", "wal_level", "wal_log_hints",
 })
 # fmt: on
