@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -112,6 +113,10 @@ def all_served(lab):
     return {**found, ("ops", 8404): served(address, 8404)}
 
 
+def ended(certificate):
+    return certificate.not_valid_after_utc.timestamp() < time.time()
+
+
 def authorities(lab):
     return Path(lab.ca).read_text(encoding="utf-8").count("BEGIN CERTIFICATE")
 
@@ -175,3 +180,21 @@ def test_the_authority_is_rolled_but_never_over_a_member_that_serves_the_old_one
     ssl_context = ssl.create_default_context(cafile=lab.ca)
     for url in lab.services["postgresql"]["restapi"]:
         urllib.request.urlopen(f"{url}/health", timeout=10, context=ssl_context).close()
+
+
+def test_a_platform_whose_certificates_have_all_ended_is_brought_back_by_a_run(lab, conninfo, job, unit_times):
+    """Planted: each certificate lasts a minute. Then nobody can be reached; site.yml issues anew, without a restart."""
+    started = unit_times()
+    minute = {"pki_leaf_days": 0.0007, "pki_renew_days_left": 0, "pki_issued_before": time.time()}
+    job("site", "-e", json.dumps(minute))  # it may end after they do, so how it ends says nothing
+    wait_until("every certificate has ended", lambda: all(ended(each) for each in all_served(lab).values()), 180)
+    tls = ssl.create_default_context(cafile=lab.ca)
+    with pytest.raises(urllib.error.URLError, match="certificate has expired"):
+        urllib.request.urlopen(lab.services["consul"]["urls"][0], timeout=10, context=tls)
+    code, output = job("site")
+    assert code == 0, output[-4000:]
+    assert not any(ended(each) for each in all_served(lab).values())
+    assert unit_times() == started
+    wait_until("the cluster is whole", lab.whole, 60)
+    with psycopg.connect(conninfo) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
