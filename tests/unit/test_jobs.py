@@ -243,3 +243,11 @@ def test_a_preview_does_not_look_at_the_confirmation():
     given = {"service": "postgresql", "members": ["a1"], "confirm": ""}
     assert judge.find_problems(call("reinit", check=True, **given)) == []
     assert len(judge.find_problems(call("reinit", **given))) == 1
+
+
+def test_whatever_a_job_locks_can_be_unlocked():
+    """A dead run must not keep a service closed until its lease ends."""
+    jobs = yaml.safe_load((ROOT / "playbooks" / "vars" / "jobs.yml").read_text(encoding="utf-8"))["jobs"]
+    locked = {service for job in jobs.values() if job.get("locks", True) for service in job.get("services", [])}
+    assert "postgresql" in locked
+    assert locked <= set(jobs["unlock"]["services"])
