@@ -54,8 +54,10 @@ class AuthGateway:
         return Actual(self._auth_enabled, users, roles, frozenset(stale))
 
     def take(self, step: Step) -> None:
-        """One step of a plan."""
+        """One step of a plan. etcd forgets the tokens of a user whose password changes, so root logs in anew."""
         self._client.call("POST", step.path, json=step.body)
+        if self._auth_enabled and step.path.endswith("/changepw") and step.body["name"] == ROOT:
+            self.login(step.body["password"])
 
     def _stale(self, name: str, password: str) -> bool:
         token, refusal = self._authenticate(name, password)

@@ -229,14 +229,16 @@ class FakeEtcd:
     def __init__(self):
         self.enabled = False
         self.passwords, self.users, self.roles = {}, {}, {}
-        self.calls = []
+        self.calls, self.tokens = [], {}
 
     def post(self, path, body, token):
         self.calls.append(path)
         verb = path.removeprefix("/v3/auth/")
         if verb == "authenticate":
             return self.authenticate(**body)
-        if self.enabled and token != "token-root":
+        if self.enabled and token not in self.tokens:
+            return 401, {"code": 16, "message": "etcdserver: invalid auth token"}
+        if self.enabled and self.tokens[token] != "root":
             return 400, {"code": 9, "message": "etcdserver: user name not found"}
         return 200, getattr(self, verb.replace("/", "_"))(**body) or {"header": {}}
 
@@ -245,7 +247,9 @@ class FakeEtcd:
             return 400, {"code": 9, "message": "etcdserver: authentication is not enabled"}
         if self.passwords.get(name) != password:
             return 400, {"code": 3, "message": "etcdserver: authentication failed, invalid user ID or password"}
-        return 200, {"token": f"token-{name}"}
+        token = f"token-{name}-{len(self.calls)}"
+        self.tokens[token] = name
+        return 200, {"token": token}
 
     def user_list(self):
         return {"users": sorted(self.users)} if self.users else {}
@@ -265,6 +269,7 @@ class FakeEtcd:
 
     def user_changepw(self, name, password):
         self.passwords[name] = password
+        self.tokens = {token: user for token, user in self.tokens.items() if user != name}
 
     def user_delete(self, name):
         del self.users[name]
@@ -380,6 +385,16 @@ def test_user_without_a_password_is_known_by_its_certificate(etcd):
     assert not converge(data)["changed"]
 
 
+def test_roots_password_is_changed_and_the_rest_goes_on_with_the_new_one(etcd):
+    """Seen on a real etcd: the token of a user whose password changes is invalid from then on."""
+    converge()
+    operations = {"name": "operations", "password": "canary-new", "roles": [], "state": "present"}
+    rotated = converge({"users": [operations]}, root_password="canary-next", previous_root_password=ROOT_PASSWORD)
+    assert rotated["steps"] == ["set password of user root", "add user operations"]
+    assert (etcd.passwords["root"], etcd.passwords["operations"]) == ("canary-next", "canary-new")
+    assert converge({"users": [operations]}, root_password="canary-next")["steps"] == []
+
+
 def test_another_root_password_fails_without_showing_it(etcd):
     converge()
     with pytest.raises(DriverError, match=r"refuses root's password: .*invalid user ID") as caught:
@@ -405,6 +420,7 @@ def test_gateway_that_refuses_a_common_name_says_so(monkeypatch):
 
 def test_a_password_check_that_was_no_answer_is_an_error(etcd, monkeypatch):
     converge()
+    etcd.tokens["token-root"] = "root"
     monkeypatch.setattr(
         FakeEtcd,
         "authenticate",
