@@ -251,3 +251,10 @@ def test_whatever_a_job_locks_can_be_unlocked():
     locked = {service for job in jobs.values() if job.get("locks", True) for service in job.get("services", [])}
     assert "postgresql" in locked
     assert locked <= set(jobs["unlock"]["services"])
+
+
+def test_what_a_job_says_of_a_shared_parameter_counts():
+    """A default of its own for lease_s: a standby's copy takes longer than a turn of other jobs."""
+    data = changed("jobs", "restart", "parameters", "lease_s", value={"default": 1800})
+    assert table_from(data).jobs["restart"].parameters["lease_s"].default == 1800
+    assert TABLE.jobs["restart"].parameters["lease_s"].default == 300
