@@ -256,5 +256,5 @@ def test_whatever_a_job_locks_can_be_unlocked():
 def test_what_a_job_says_of_a_shared_parameter_counts():
     """A default of its own for lease_s: a standby's copy takes longer than a turn of other jobs."""
     data = changed("jobs", "restart", "parameters", "lease_s", value={"default": 1800})
-    assert table_from(data).jobs["restart"].parameters["lease_s"].default == 1800
-    assert TABLE.jobs["restart"].parameters["lease_s"].default == 300
+    assert table_from(data).jobs["restart"].parameters["lease_s"].option.default == 1800
+    assert TABLE.jobs["restart"].parameters["lease_s"].option.default == 300
