@@ -306,6 +306,13 @@ def test_variables_by_value_and_host():
     assert found != digests.variables(hosts, ("consul_",), "other key")
 
 
+def test_what_a_run_registers_does_not_move_a_plan():
+    """apply holds locks while it compares, and so has variables that plan had not."""
+    before = [("a1", {"platform_name": "x"}, {"platform_name": "x"})]
+    after = [("a1", {"platform_name": "x", "__consul_lock": {"lock": 1}}, {"platform_name": "x", "__consul_lock": {}})]
+    assert digests.variables(before, ("",), "key") == digests.variables(after, ("",), "key")
+
+
 # for people
 
 

@@ -16,6 +16,8 @@ KEYED = "hmac-sha256"
 # What decides what a run does. Tests and documentation may change under a plan.
 CODE = ("roles/*", "plugins/*", "playbooks", "catalogue")
 LEFT_OUT = ("__pycache__", ".pyc")
+# Names of what roles and jobs keep for themselves while they run: no inventory has them.
+OURS = "__"
 
 
 def canonical(data: Any) -> bytes:
@@ -66,13 +68,13 @@ def variables(
     Args:
         hosts: name of a host, its variables, and the same computed once more: a value that differs is made up anew each
             time, because check mode keeps no secret.
-        prefixes: of the variables that count.
+        prefixes: of the variables that count; what a run has registered for itself never does.
         key: of the digests.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for host, first, second in hosts:
         for name in sorted(first):
-            if name.startswith(prefixes):
+            if name.startswith(prefixes) and not name.startswith(OURS):
                 value = canonical([name, first[name]])
                 lasting = value == canonical([name, second.get(name)])
                 digest = (
