@@ -41,6 +41,12 @@ options:
     description: What for, one line for people.
     type: str
     default: ''
+  wait_s:
+    description:
+      - Seconds that V(undone) waits until the host is as it was. Then it says what is missing, and the watchdog goes on
+        trying.
+    type: int
+    default: 60
 attributes:
   check_mode:
     description: Returns the plan and writes nothing.
@@ -113,6 +119,7 @@ def fault_options() -> dict[str, Any]:
         "params": {"type": "dict", "default": {}},
         "ttl_s": {"type": "int"},
         "reason": {"type": "str", "default": ""},
+        "wait_s": {"type": "int", "default": 60},
     }
 
 
@@ -130,7 +137,7 @@ def converge(params: dict[str, Any], faults: Faults, check: bool) -> dict[str, A
     if state == "proved":
         effective, seen = faults.prove(fault)
         return {"changed": False, "effective": effective, "seen": seen}
-    return faults.undo(fault, check)
+    return faults.undo(fault, check, params["wait_s"])
 
 
 def main() -> None:

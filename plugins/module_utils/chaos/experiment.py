@@ -17,7 +17,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.model impor
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import Fault, faults, nearest
 
 ROLES = ("leader", "replica", "sync_standby", "any", "all")
-FROM = ("members", "other_zones", "others", "clients")
+FROM = ("members", "each_other", "other_zones", "others", "clients")
 LONGEST_LEASE_S, SHORTEST_LEASE_S = 900, 15
 WORD = r"[a-z][a-z0-9_]{2,59}"
 

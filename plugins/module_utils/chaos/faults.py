@@ -30,6 +30,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.watchdog import
 
 HOME = Path("var/lib/rsp/chaos")
 STOP = Path("etc/rsp/chaos.stop")
+UNDO_S = 60.0
 FAULT = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")  # with CHAOS- before it, a chain's name has 28 letters at most
 CHAIN = re.compile(r"^-N (CHAOS-\S+)$", re.MULTILINE)
 
@@ -128,7 +129,7 @@ class Faults:
         before = [{**item, "value": value} for item, value in zip(record["fingerprint"], record["before"], strict=True)]
         return effects.prove(record["effect"], before)
 
-    def undo(self, fault: str, check: bool = False) -> dict[str, Any]:
+    def undo(self, fault: str, check: bool = False, wait_s: float = UNDO_S) -> dict[str, Any]:
         """Take it back, prove it, forget it: `changed`, `undone`, `wrong`, `by`. A failed undo does not raise."""
         record = self.read(fault)
         if record is None or check:
@@ -136,7 +137,7 @@ class Faults:
         folder, by = self.home / fault, "lease" if "undone" in record else "controller"
         failure: list[str] = []
         try:
-            self.watchdog.fire(fault, folder)
+            self.watchdog.fire(fault, folder, wait_s)
         except ChaosError as err:
             failure = [str(err)]
         seen = (self.read(fault) or {}).get("undone") or {"wrong": ["the undo left no record"]}

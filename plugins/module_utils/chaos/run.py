@@ -28,6 +28,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.gates import settled
 from ansible_collections.rsp.platform.plugins.module_utils.state import ServiceState
 
 INTERVAL_S, AFTER_S, UNDO_TRIES = 1.0, 3.0, 5
+# A unit that waits for its peers is not up before they are: nobody is waited for long before everybody was asked.
+UNDO_FIRST_S, UNDO_LATER_S = 10, 60
 LONGEST_EXTRA_S = 300
 
 
@@ -214,23 +216,33 @@ class Runner:
             self._record("effect", {"fault": each.fault, "effective": None, "seen": [str(err)]})
 
     def _undo_all(self) -> None:
-        """The last fault first. A host that can't be asked is tried again: it may just be booting."""
-        while self.seen.active:
-            each = self.seen.active.pop()
+        """The last fault first, in rounds: what is not undone yet is asked again after all the others.
+
+        A host that can't be asked may just be booting, and a server that finds no peer starts when the next one does.
+        """
+        left = [*reversed(self.seen.active)]
+        for each in left:
             self.seen.effective.setdefault(each.fault, False)
-            wrong = ["nobody could ask"]
-            for turn in range(UNDO_TRIES):
-                try:
-                    answer = self._hosts.call(each.host, "chaos_fault", {"fault": each.fault, "state": "undone"})
-                    wrong = [] if answer["undone"] else list(answer["wrong"])
-                    break
-                except HostError as err:
-                    wrong = [f"{err} → its watchdog undoes it; look with playbooks/chaos_recover.yml"]
-                    self._clock.sleep(INTERVAL_S * (turn + 1))
-            self.seen.undone[f"{each.fault} on {each.host}"] = wrong
-            self._record("undone", {"fault": each.fault, "host": each.host, "wrong": wrong})
-            self._event(f"undo {each.target}")
+        for turn in range(UNDO_TRIES):
+            if turn and left:
+                self._clock.sleep(INTERVAL_S * turn)
+            left = [each for each in left if not self._undone(each, UNDO_LATER_S if turn else UNDO_FIRST_S)]
+        self.seen.active.clear()
         self.seen.undone_at = self._clock.now()
+
+    def _undone(self, each: Planned, wait_s: int) -> bool:
+        """Undo one fault; whether its host is as it was."""
+        try:
+            asked = {"fault": each.fault, "state": "undone", "wait_s": wait_s}
+            answer = self._hosts.call(each.host, "chaos_fault", asked)
+            wrong = [] if answer["undone"] else list(answer["wrong"])
+        except HostError as err:
+            wrong = [f"{err} → its watchdog undoes it; look with playbooks/chaos_recover.yml"]
+        self.seen.undone[f"{each.fault} on {each.host}"] = wrong
+        self._record("undone", {"fault": each.fault, "host": each.host, "wrong": wrong})
+        if not wrong:
+            self._event(f"undo {each.target}")
+        return not wrong
 
     def _recover(self) -> None:
         """Wait until the service is whole and writes are acknowledged again."""

@@ -70,7 +70,7 @@ def peers(
     clients: Collection[str],
     members: Collection[str],
 ) -> list[str]:
-    """Addresses that a target is cut off from. Other targets are on its side of the cut.
+    """Addresses that a target is cut off from. Other targets are on its side of the cut, but for each_other.
 
     Raises:
         ChaosError: nobody is on the other side.
@@ -79,6 +79,7 @@ def peers(
     others = [place for place in places if place.name not in targets]
     chosen = {
         "members": [place for place in others if place.name in members],
+        "each_other": [place for place in places if place.name in members and place.name != target],
         "others": others,
         "other_zones": [place for place in places if place.zone != own],
         "clients": [place for place in others if place.name in clients],

@@ -20,7 +20,6 @@ from ansible_collections.rsp.platform.plugins.module_utils.units import UnitErro
 
 SCRIPT = "undo.py"
 PYTHON = "/usr/bin/python3"
-MARGIN_S = 60.0
 
 
 class Watchdog(Protocol):
@@ -32,8 +31,8 @@ class Watchdog(Protocol):
     def renew(self, fault: str, folder: Path, ttl_s: int) -> None:
         """Start the time anew. Raises ChaosError when it has fired or was never there."""
 
-    def fire(self, fault: str, folder: Path) -> None:
-        """Undo now. Raises ChaosError when the host is not as it was."""
+    def fire(self, fault: str, folder: Path, wait_s: float) -> None:
+        """Undo now. Raises ChaosError when the host is not as it was after `wait_s`; the watchdog goes on trying."""
 
     def armed(self, fault: str, folder: Path) -> bool:
         """Whether it ticks."""
@@ -57,10 +56,10 @@ class SystemdWatchdog:
         with _as_chaos():
             self.leases.renew(self._name(fault))
 
-    def fire(self, fault: str, folder: Path) -> None:
+    def fire(self, fault: str, folder: Path, wait_s: float) -> None:
         """See Watchdog. A lease that has fired already left a directory that says how it went."""
         with _as_chaos():
-            gone = not self.leases.fire(self._name(fault), MARGIN_S)
+            gone = not self.leases.fire(self._name(fault), wait_s)
         if gone and not (folder / steps.UNDONE).exists() and not steps.undo_directory(folder):
             raise ChaosError(f"fault {fault} had no lease and could not be undone")
 
@@ -97,8 +96,9 @@ class ProcessWatchdog:
             raise ChaosError(f"fault {fault} is not armed any more: its watchdog has undone it")
         self._deadline(folder, ttl_s)
 
-    def fire(self, fault: str, folder: Path) -> None:
+    def fire(self, fault: str, folder: Path, wait_s: float) -> None:
         """See Watchdog."""
+        del wait_s  # the undo runs in this very process, and its steps end by themselves
         if not steps.undo_directory(folder):
             raise ChaosError(f"fault {fault} could not be undone; its watchdog goes on trying")
         (folder / steps.DEADLINE).unlink(missing_ok=True)

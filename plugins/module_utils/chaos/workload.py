@@ -21,7 +21,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import s
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import process_state, save
 
 HOME = Path("/var/lib/rsp/chaos-ledger")
-TAIL_BYTES = 4096
+TAIL_BYTES = 16384
 AGREE_S = 20.0
 
 
@@ -71,14 +71,8 @@ class Workload:
 
     def status(self) -> dict[str, Any]:
         """Whether it runs, its clock now, and when the newest write was acknowledged (monotonic; or None)."""
-        lines = [line for file in self._ledgers() for line in _tail(file)]
-        acked = [line["e"] for line in lines if line["o"] == "ok"]
-        return {
-            "running": self._alive(),
-            "now": time.monotonic(),
-            "last_ack": max(acked, default=None),
-            "seen": len(lines),
-        }
+        acked = [end for file in self._ledgers() if (end := _last_ack(file)) is not None]
+        return {"running": self._alive(), "now": time.monotonic(), "last_ack": max(acked, default=None)}
 
     def stop(self, wait_s: float = 30) -> None:
         """Tell the writers to end after their current write, and wait. Raises ChaosError when they don't."""
@@ -160,9 +154,20 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _tail(path: Path) -> list[dict[str, Any]]:
+def _last_ack(path: Path) -> float | None:
+    """When the newest write of a ledger was acknowledged; None: none was. Read from its end, as far back as needed:
+    a writer that fails at once fills a ledger in a minute of outage.
+    """
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        text = file.read().decode("ascii")
-    whole = text.splitlines(keepends=True)[(1 if len(text) == TAIL_BYTES else 0) :]
-    return [json.loads(line) for line in whole if line.endswith("\n")]
+        left, rest = path.stat().st_size, b""
+        while left > 0:
+            size = min(TAIL_BYTES, left)
+            left -= size
+            file.seek(left)
+            lines = (file.read(size) + rest).splitlines(keepends=True)
+            # The first line may begin before this block; the last one may still be written.
+            rest = lines.pop(0) if left else b""
+            for line in reversed([json.loads(line) for line in lines if line.endswith(b"\n")]):
+                if line["o"] == "ok":
+                    return float(line["e"])
+    return None

@@ -37,6 +37,9 @@ OK, REFUSED = 200, range(400, 500)
 AGAIN_S = 0.02
 # SQLSTATE classes that say that nothing was committed: no rights, no resources, rolled back, read-only, no such table.
 NOT_DONE = ("22", "23", "25", "28", "3D", "40", "42", "53")
+NOBODY_KNOWS = "40003"  # statement_completion_unknown, in the class of what was rolled back
+TAKEN = b"false"
+DEADLINE = threading.local()  # .end: when the question of this thread is given up, on the monotonic clock
 
 
 class NotDoneError(Exception):
@@ -67,12 +70,14 @@ class Consul:
             self._http = connection
 
     def write(self, token: int) -> None:
-        """PUT with cas=0: a key that is there is not written again."""
+        """PUT with cas=0: a key that is there is not written again. One that is there already came from this very
+        write, by a server that asked a second leader: nobody can say who is right.
+        """
         status, body = self._call("PUT", f"{self._path}{token}?cas=0", str(token))
-        if status in REFUSED or (status == OK and body.strip() != b"true"):
+        if status in REFUSED:
             raise NotDoneError(f"http {status}")
-        if status != OK:
-            raise OSError(f"http {status}")
+        if status != OK or body.strip() == TAKEN:
+            raise OSError(f"http {status} {body.strip()[:40].decode('ascii', 'replace')}".strip())
 
     def seen(self, token: int) -> bool:
         """A read of the default consistency."""
@@ -98,7 +103,7 @@ class Consul:
         self._call("DELETE", f"{self._path}?recurse")
 
     def close(self) -> None:
-        """Forget the connection, or open it."""
+        """Forget the connection."""
         if self._http is not None:
             self._http.close()
             self._http = None
@@ -131,8 +136,10 @@ class Postgresql:
         self._connection: Any = None
 
     def connect(self) -> None:
-        """Forget the connection, or open it."""
+        """Open the connection. With a callback libpq keeps no connect_timeout: the deadline is what ends it."""
         if self._connection is None:
+            extensions.set_wait_callback(_until)
+            DEADLINE.end = time.monotonic() + self._timeout
             connection = psycopg2.connect(**self._settings)
             connection.autocommit = True
             self._connection = connection
@@ -142,16 +149,16 @@ class Postgresql:
         try:
             self._run("INSERT INTO {} (token) VALUES (%s)", token)
         except psycopg2.Error as err:
-            if (err.pgcode or "")[:2] in NOT_DONE:
+            if (err.pgcode or "")[:2] in NOT_DONE and err.pgcode != NOBODY_KNOWS:
                 raise NotDoneError(f"sqlstate {err.pgcode}") from err
             raise OSError(f"sqlstate {err.pgcode}" if err.pgcode else type(err).__name__) from err
 
     def seen(self, token: int) -> bool:
-        """Forget the connection, or open it."""
+        """Whether the endpoint for writes shows it."""
         return bool(self._run("SELECT 1 FROM {} WHERE token = %s LIMIT 1", token))
 
     def all(self) -> list[int]:
-        """Forget the connection, or open it."""
+        """In the order in which the rows got their numbers."""
         return [row[0] for row in self._run("SELECT token FROM {} ORDER BY seq")]
 
     def query(self, text: str) -> list[Any]:
@@ -171,7 +178,7 @@ class Postgresql:
         self._run("DROP TABLE IF EXISTS {}")
 
     def close(self) -> None:
-        """Forget the connection, or open it."""
+        """Forget the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -181,17 +188,19 @@ class Postgresql:
         return self._fetch(sql.SQL(text).format(sql.Identifier(self._table)), values)
 
     def _fetch(self, text: Any, values: tuple[Any, ...]) -> list[Any]:
-        end = time.monotonic() + self._timeout
-        extensions.set_wait_callback(lambda connection: _until(connection, end))
+        DEADLINE.end = time.monotonic() + self._timeout
         with self._connection.cursor() as cursor:
             cursor.execute(text, values or None)
             return list(cursor.fetchall()) if cursor.description else []
 
 
-def _until(connection: Any, end: float) -> None:
-    """Waits for the server until `end`. Without it a client of a frozen server would wait for ever."""
+def _until(connection: Any) -> None:
+    """Waits for the server until this thread's deadline. Without it a client of a frozen server would wait for ever.
+
+    The callback is one for the whole process, so the deadline can't be in it.
+    """
     while (state := connection.poll()) != extensions.POLL_OK:
-        left = end - time.monotonic()
+        left = DEADLINE.end - time.monotonic()
         lists = ([connection.fileno()], []) if state == extensions.POLL_READ else ([], [connection.fileno()])
         if left <= 0 or not any(select.select(*lists, [], left)):
             raise psycopg2.OperationalError("timeout")

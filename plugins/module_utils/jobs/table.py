@@ -120,7 +120,7 @@ def _job(name: str, entry: Mapping[str, Any], shared: Mapping[str, Any], service
     destroys = entry.get("destroys") or {}
     _known(f"job {name}: destroys", "destroys", destroys)
     locks = entry.get("locks", True)
-    own = {**entry["parameters"], **{each: {} for each in (*ALWAYS, *(LOCKING if locks else ()))}}
+    own = {**{each: {} for each in (*ALWAYS, *(LOCKING if locks else ()))}, **entry["parameters"]}
     parameters = {each: _parameter(f"job {name}: {each}", {**shared.get(each, {}), **own[each]}) for each in own}
     strangers = {*entry["services"], *(s for p in parameters.values() for s in p.services)} - set(services)
     strangers |= {*entry.get("one_of", ()), *filter(None, [destroys.get("when")])} - set(parameters)
