@@ -120,7 +120,7 @@ class Machines:
             self.began = self.time.t
         if arguments["state"] in ("started", "status"):
             acked = [end for _start, end in self._writes()]
-            return {"running": True, "now": self.time.t, "last_ack": acked[-1] if acked else None, "seen": len(acked)}
+            return {"running": True, "now": self.time.t, "last_ack": acked[-1] if acked else None}
         if arguments["state"] == "read":
             lines = [
                 {"t": SPAN + n, "s": s, "e": e, "o": "ok", "c": ""} for n, (s, e) in enumerate(self._writes(), start=1)

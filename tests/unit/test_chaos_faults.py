@@ -330,7 +330,7 @@ class Dog:
         if fault not in self.ticking:
             raise model.ChaosError("it has fired")
 
-    def fire(self, fault, folder):
+    def fire(self, fault, folder, wait_s):
         self.log.append("fire")
         if not self.fires:
             raise model.ChaosError("it goes on trying")
@@ -460,7 +460,7 @@ def test_an_undo_that_fails_is_kept_and_said(tmp_path):
 def test_what_the_lease_undid_is_over(tmp_path):
     place = Place(tmp_path)
     place.faults.inject(request())
-    place.dog.fire("ab12-0", place.faults.home / "ab12-0")
+    place.dog.fire("ab12-0", place.faults.home / "ab12-0", 1)
     with pytest.raises(model.ChaosError, match="undone without us"):
         place.faults.renew("ab12-0")
     with pytest.raises(model.ChaosError, match="was undone already"):
@@ -552,7 +552,7 @@ def test_systemds_watchdog_runs_the_script_that_lies_beside_the_plan(tmp_path):
 @pytest.mark.parametrize("verb", ["arm", "renew", "fire"])
 def test_a_lease_that_refuses_is_our_refusal(tmp_path, verb):
     dog = watchdogs.SystemdWatchdog(FakeLeases(LeaseError("no systemd", journal=["x"])))
-    arguments = {"arm": (60, "why"), "renew": (60,), "fire": ()}[verb]
+    arguments = {"arm": (60, "why"), "renew": (60,), "fire": (1,)}[verb]
     with pytest.raises(model.ChaosError, match="no systemd") as refused:
         getattr(dog, verb)("x", tmp_path, *arguments)
     assert refused.value.result == {"journal": ["x"]}
@@ -564,9 +564,9 @@ def test_a_fault_whose_lease_is_gone_without_a_word_is_undone_here(tmp_path, mon
     dog = watchdogs.SystemdWatchdog(FakeLeases(there=False))
     if raises:
         with pytest.raises(model.ChaosError, match="could not be undone"):
-            dog.fire("x", tmp_path)
+            dog.fire("x", tmp_path, 1)
     else:
-        dog.fire("x", tmp_path)
+        dog.fire("x", tmp_path, 1)
 
 
 def test_a_process_watches_where_there_is_no_systemd(tmp_path, monkeypatch):
@@ -580,10 +580,10 @@ def test_a_process_watches_where_there_is_no_systemd(tmp_path, monkeypatch):
     assert (tmp_path / steps.DEADLINE).read_text() == "150.0"
     monkeypatch.setattr(steps, "undo_directory", lambda _folder: False)
     with pytest.raises(model.ChaosError, match="goes on trying"):
-        dog.fire("x", tmp_path)
+        dog.fire("x", tmp_path, 1)
     assert dog.armed("x", tmp_path)
     monkeypatch.setattr(steps, "undo_directory", lambda _folder: True)
-    dog.fire("x", tmp_path)
+    dog.fire("x", tmp_path, 1)
     with pytest.raises(model.ChaosError, match="not armed any more"):
         dog.renew("x", tmp_path, 30)
 

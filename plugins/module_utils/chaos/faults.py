@@ -161,17 +161,29 @@ class Faults:
 
     def all(self) -> list[dict[str, Any]]:
         """Every fault of this host, with whether its watchdog ticks."""
-        folders = sorted(self.home.iterdir()) if self.home.is_dir() else []
-        records = [(folder, self.read(folder.name)) for folder in folders if folder.is_dir()]
+        records = [(folder, self.read(folder.name)) for folder in self._folders()]
         return [{**record, "armed": self.watchdog.armed(f.name, f)} for f, record in records if record is not None]
 
     def recover(self, check: bool = False) -> list[dict[str, Any]]:
-        """Undo everything that is left of any run, known to somebody or not; one result for each thing found."""
-        found = [{"fault": record["fault"], **self.undo(record["fault"], check)} for record in self.all()]
+        """Undo everything that is left of any run, known to somebody or not; one result for each thing found.
+
+        A record that cannot be read keeps nobody from undoing the others; it is said, and its folder stays.
+        """
+        found = []
+        for folder in self._folders():
+            try:
+                if self.read(folder.name) is not None:
+                    found.append({"fault": folder.name, **self.undo(folder.name, check)})
+            except ChaosError as err:
+                wrong = {"undone": False, "wrong": [str(err)], "by": "nobody"}
+                found.append({"fault": folder.name, "changed": False, **wrong})
         for chain, tables in sorted(self._chains().items()):
             wrong = [] if check else self._without(chain, tables)
             found.append({"fault": chain, "changed": True, "undone": not wrong, "wrong": wrong, "by": "recover"})
         return found
+
+    def _folders(self) -> list[Path]:
+        return sorted(path for path in self.home.iterdir() if path.is_dir()) if self.home.is_dir() else []
 
     def _chains(self) -> dict[str, list[str]]:
         """Chains of ours whose record is gone."""
