@@ -11,6 +11,7 @@ version_added: 0.1.0
 author: rsp.platform maintainers (@rsp-platform)
 description:
   - Needs no memory of any run. It reads the host's own records of faults, and looks for rules of ours without a record.
+  - Writers of the ledger that a dead run left are ended too.
   - It fails when something could not be undone, after it tried everything.
   - It touches faults of runs that are going on too, so they end as aborted.
 attributes:
@@ -42,6 +43,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import StepError
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.workload import end_all
 
 
 def main() -> None:
@@ -53,7 +55,7 @@ def main() -> None:
         return int(code), str(out), str(err)
 
     try:
-        found = faults_of(run).recover(module.check_mode)
+        found = [*faults_of(run).recover(module.check_mode), *end_all(check=module.check_mode)]
     except (ChaosError, StepError, OSError) as err:
         module.fail_json(msg=str(err), recovered=[])
     left = [f"{each['fault']}: {text}" for each in found for text in each["wrong"]]

@@ -8,10 +8,13 @@ from __future__ import annotations
 import base64
 import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import TCPServer
 
 import pytest
@@ -322,6 +325,80 @@ def test_the_data_of_a_run_go_without_the_others(cluster, tmp_path):
     assert Workload("ab", tmp_path).clean(config_of(cluster)) is True
     assert set(cluster.keys) == {f"{PREFIX}other/1", "/v1/kv/rsp/locks/x"}
     assert not (tmp_path / "ab").exists()
+
+
+def test_a_new_run_takes_away_what_dead_runs_left_and_nothing_else(cluster):
+    for key in (f"{PREFIX}dead/1", f"{PREFIX}dead/2", "/v1/kv/rsp/smoke/a1", "/v1/kv/rsp/locks/x"):
+        cluster.put(key, "1")
+    writer.Consul(config_of(cluster)).prepare()
+    assert set(cluster.keys) == {"/v1/kv/rsp/smoke/a1", "/v1/kv/rsp/locks/x"}
+
+
+# --- writers that a dead run left ---
+
+
+@pytest.fixture
+def dead_run(tmp_path):
+    """A ledger whose controller is gone: its process runs on until somebody says stop."""
+    folder = tmp_path / "home" / "ab12"
+    folder.mkdir(parents=True)
+    (folder / "ledger-1.jsonl").write_text(row(1))
+    waits = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1], 'stop').exists(): time.sleep(0.02)"
+    with subprocess.Popen([sys.executable, "-c", waits, str(folder)]) as process:
+        text = Path(f"/proc/{process.pid}/stat").read_text()
+        start = int(text.rpartition(")")[2].split()[19])
+        (folder / "process.json").write_text(json.dumps({"pid": process.pid, "start": start}))
+        yield folder, process
+        process.kill()
+
+
+def test_check_mode_names_a_writer_and_leaves_it_alone(dead_run):
+    folder, process = dead_run
+    [found] = workload.end_all(folder.parent, check=True)
+    assert (found["fault"], found["changed"], found["undone"]) == ("ledger ab12", True, True)
+    assert folder.is_dir()
+    assert process.poll() is None
+
+
+def test_a_writer_that_a_dead_run_left_is_ended_and_its_files_go(dead_run):
+    folder, process = dead_run
+    [found] = workload.end_all(folder.parent)
+    assert found == {"fault": "ledger ab12", "changed": True, "undone": True, "wrong": [], "by": "recover"}
+    assert process.wait(5) == 0
+    assert not folder.exists()
+    assert workload.end_all(folder.parent) == []
+
+
+def test_a_writer_that_does_not_end_is_said_and_the_others_are_ended(tmp_path, monkeypatch):
+    for name in ("aa", "bb", "cc"):
+        (tmp_path / name).mkdir()
+
+    def stop(self, wait_s=30):
+        if self.run == "bb":
+            raise workload.ChaosError("the writer of bb did not end in 30 s and was killed")
+
+    monkeypatch.setattr(Workload, "stop", stop)
+    found = workload.end_all(tmp_path)
+    assert [(each["fault"], each["undone"]) for each in found] == [
+        ("ledger aa", True),
+        ("ledger bb", False),
+        ("ledger cc", True),
+    ]
+    assert "was killed" in found[1]["wrong"][0]
+    assert (tmp_path / "bb").is_dir()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"pid": 1}'])
+def test_a_record_of_a_process_that_nobody_understands_is_said(tmp_path, text):
+    (tmp_path / "aa").mkdir()
+    (tmp_path / "aa" / "process.json").write_text(text)
+    [found] = workload.end_all(tmp_path)
+    assert found["undone"] is False
+    assert found["wrong"]
+
+
+def test_a_host_that_never_wrote_has_no_writers(tmp_path):
+    assert workload.end_all(tmp_path / "never") == []
 
 
 # --- the end of a ledger -----------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ def place(tmp_path, monkeypatch):
     made = Place(tmp_path)
     for module in (chaos_fault, chaos_recover, chaos_info):
         monkeypatch.setattr(module, "faults_of", lambda _run: made.faults)
+    monkeypatch.setattr(chaos_recover, "end_all", lambda check: [])
     return made
 
 
@@ -99,6 +100,25 @@ def test_recovery(place, capsys):
     assert place.faults.all() == []
 
 
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    ("ended", "code", "text"),
+    [
+        ([{"fault": "ledger ab", "changed": True, "undone": True, "wrong": [], "by": "recover"}], 0, ""),
+        ([{"fault": "ledger ab", "changed": True, "undone": False, "wrong": ["it hangs"], "by": "recover"}], 1,
+         "not everything is undone: ledger ab: it hangs"),
+    ],
+)  # fmt: skip
+def test_recovery_ends_writers_too(capsys, monkeypatch, ended, code, text):
+    asked = []
+    monkeypatch.setattr(chaos_recover, "end_all", lambda check: asked.append(check) or ended)
+    found = call(chaos_recover.main, capsys)
+    assert (found["rc"], found["recovered"]) == (code, ended)
+    assert text in found.get("msg", "")
+    call(chaos_recover.main, capsys, check=True)
+    assert asked == [False, True]
+
+
 def test_recovery_that_fails_is_loud(place, capsys):
     place.faults.inject(chaos_fault.Request("ab12-0", "disk_fill", FILL["params"], 30))
     place.dog.fires = False
@@ -125,10 +145,10 @@ class Load:
         self.run = run
 
     def start(self, _params):
-        return {"running": True, "now": 1.0, "last_ack": None, "seen": 0}
+        return {"running": True, "now": 1.0, "last_ack": None}
 
     def status(self):
-        return {"running": False, "now": 2.0, "last_ack": 1.5, "seen": 3}
+        return {"running": False, "now": 2.0, "last_ack": 1.5}
 
     def stop(self):
         if self.run == "hangs":

@@ -169,14 +169,14 @@ class Faults:
 
         A record that cannot be read keeps nobody from undoing the others; it is said, and its folder stays.
         """
-        found = []
+        found: list[dict[str, Any]] = []
         for folder in self._folders():
             try:
                 if self.read(folder.name) is not None:
                     found.append({"fault": folder.name, **self.undo(folder.name, check)})
             except ChaosError as err:
-                wrong = {"undone": False, "wrong": [str(err)], "by": "nobody"}
-                found.append({"fault": folder.name, "changed": False, **wrong})
+                said = {"changed": False, "undone": False, "wrong": [str(err)], "by": "nobody"}
+                found.append({"fault": folder.name, **said})
         for chain, tables in sorted(self._chains().items()):
             wrong = [] if check else self._without(chain, tables)
             found.append({"fault": chain, "changed": True, "undone": not wrong, "wrong": wrong, "by": "recover"})

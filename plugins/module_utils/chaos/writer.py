@@ -38,7 +38,8 @@ AGAIN_S = 0.02
 # SQLSTATE classes that say that nothing was committed: no rights, no resources, rolled back, read-only, no such table.
 NOT_DONE = ("22", "23", "25", "28", "3D", "40", "42", "53")
 NOBODY_KNOWS = "40003"  # statement_completion_unknown, in the class of what was rolled back
-TAKEN = b"false"
+KEYS, TAKEN = "/v1/kv/rsp/smoke/chaos/", b"false"
+LEFT = "SELECT tablename FROM pg_tables WHERE tableowner = current_user AND tablename ~ '^chaos_[0-9a-z]+$'"
 DEADLINE = threading.local()  # .end: when the question of this thread is given up, on the monotonic clock
 
 
@@ -70,9 +71,7 @@ class Consul:
             self._http = connection
 
     def write(self, token: int) -> None:
-        """PUT with cas=0: a key that is there is not written again. One that is there already came from this very
-        write, by a server that asked a second leader: nobody can say who is right.
-        """
+        """PUT with cas=0. A key that is there already came from this very write: a server asked two leaders."""
         status, body = self._call("PUT", f"{self._path}{token}?cas=0", str(token))
         if status in REFUSED:
             raise NotDoneError(f"http {status}")
@@ -95,7 +94,10 @@ class Consul:
         return [int(base64.b64decode(e["Value"])) for e in sorted(entries, key=lambda e: e["CreateIndex"])]
 
     def prepare(self) -> None:
-        """Nothing: keys need no place."""
+        """Take away what dead runs left. There is no other run: each holds the cluster's lock."""
+        self.connect()
+        self._call("DELETE", f"{KEYS}?recurse")
+        self.close()
 
     def clean(self) -> None:
         """Delete every key of the run."""
@@ -110,7 +112,7 @@ class Consul:
 
     @property
     def _path(self) -> str:
-        return f"/v1/kv/rsp/smoke/chaos/{quote(self._config['run'])}/"
+        return f"{KEYS}{quote(self._config['run'])}/"
 
     def _call(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
         if self._http is None:
@@ -166,8 +168,10 @@ class Postgresql:
         return self._fetch(text, ())
 
     def prepare(self) -> None:
-        """Make the table."""
+        """Make the table, and drop those of dead runs. There is no other run: each holds the cluster's lock."""
         self.connect()
+        for (name,) in self.query(LEFT):
+            self._fetch(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)), ())
         self._run("CREATE TABLE {} (seq bigserial, token bigint NOT NULL)")
         self._run("CREATE INDEX ON {} (token)")
         self.close()
@@ -195,10 +199,7 @@ class Postgresql:
 
 
 def _until(connection: Any) -> None:
-    """Waits for the server until this thread's deadline. Without it a client of a frozen server would wait for ever.
-
-    The callback is one for the whole process, so the deadline can't be in it.
-    """
+    """Waits for the server until this thread's deadline; the callback is one for the whole process."""
     while (state := connection.poll()) != extensions.POLL_OK:
         left = DEADLINE.end - time.monotonic()
         lists = ([connection.fileno()], []) if state == extensions.POLL_READ else ([], [connection.fileno()])
