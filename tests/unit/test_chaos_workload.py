@@ -346,6 +346,16 @@ def test_what_postgresql_has(postgresql):
     assert alone.seen(1) is False
 
 
+def test_a_new_run_drops_the_tables_of_dead_runs(postgresql):
+    """Those of its own user only, which the question says; the answer is never taken for text of a statement."""
+    client, library = postgresql(rows=[("chaos_dead1",), ("chaos_dead2",)])
+    client.prepare()
+    asked = [text for text, _values in (ran for ran in library.ran if ran != "close")]
+    assert "tableowner = current_user" in asked[0]
+    assert asked[1:3] == ["DROP TABLE chaos_dead1", "DROP TABLE chaos_dead2"]
+    assert asked[3].startswith("CREATE TABLE chaos_ab ")
+
+
 class Hanging:
     """A connection whose server never answers."""
 
