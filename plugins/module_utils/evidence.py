@@ -119,9 +119,10 @@ def main(argv: Sequence[str]) -> int:
     key = Path(argv[argv.index("--key-file") + 1]).read_bytes().strip() if "--key-file" in argv else b""
     with Path(argv[0]).open(encoding="utf-8") as file:
         checked = verify(file, key)
-    print("\n".join(checked.problems) or f"{checked.records} records hold, head {checked.head}")
+    said = "\n".join(checked.problems) or f"{checked.records} records hold, head {checked.head}"
+    sys.stdout.write(f"{said}\n")
     return 0 if checked.good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

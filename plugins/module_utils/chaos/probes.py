@@ -14,7 +14,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import co
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.writer import Postgresql, error_class
 
 Run = Callable[[Sequence[str]], tuple[int, str, str]]
-Fetch = Callable[[str, str | None, float], tuple[int, str]]
+Fetch = Callable[[str, "str | None", float], tuple[int, str]]
 TIMEOUT_S = 5.0
 OK = 200
 

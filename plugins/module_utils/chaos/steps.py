@@ -265,8 +265,7 @@ def undo_directory(folder: Path) -> bool:
     plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     wrong = undo(plan)
     save(folder / UNDONE, json.dumps({"at": time.time(), "wrong": wrong}))
-    for line in wrong:
-        print(line, file=sys.stderr)
+    sys.stderr.writelines(f"{line}\n" for line in wrong)
     return not wrong
 
 
@@ -295,4 +294,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))
