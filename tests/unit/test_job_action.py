@@ -273,6 +273,14 @@ BAD: dict[str, tuple[str, tuple[str, ...], str, str, str]] = {
         "upgrade_major", ("service=postgresql", "version=18.1", f"confirm={PG}"),
         'version = "18.1"', "is no major release", "add -e version=MAJOR",
     ),
+    "no experiment": ("chaos", ("service=consul",), "experiment", "job chaos needs it", "add -e experiment=NAME"),
+    "no name of an experiment": (
+        "chaos", ("service=consul", "experiment=Leader-Killed"),
+        "experiment =", "does not match", "add -e experiment=NAME",
+    ),
+    "chaos of a service that has none": (
+        "game_day", ("service=etcd",), 'service = "etcd"', "etcd has no job game_day", "use it for consul, postgresql",
+    ),
     # secrets, plans
     "unknown secret": (
         "rotate_secrets", ("service=postgresql", "secrets=postgresql/replicaton"),
@@ -318,6 +326,9 @@ CLEAN: list[tuple[str, tuple[str, ...], dict[str, object]]] = [
     ("renew_certificates", ("authority=true", "confirm=rsp-staging"), {"authority": True}),
     ("patch_os", ("members=ops-a-1,pg-a-1",), {"members": ["pg-a-1", "ops-a-1"], "reboot": "needed"}),
     ("adopt", ("service=postgresql", f"confirm={PG}"), {"cluster_members": ["pg-a-1", "pg-b-1", "pg-c-1"]}),
+    ("chaos", ("service=consul", "experiment=consul_leader_killed"), {"control": False, "approval": None}),
+    ("game_day", ("service=postgresql", "experiments=postgresql_primary_killed"),
+     {"experiments": ["postgresql_primary_killed"], "control": False}),
     ("plan", ("service=postgresql",), {"services": ["postgresql"]}),
     ("plan", (), {"clusters": {"consul": CONSUL, "etcd": "rsp-staging-etcd", "postgresql": PG}}),
     ("apply", ("service=postgresql", f"plan={HASH}"), {"plan": HASH}),

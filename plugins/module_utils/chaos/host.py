@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The faults of this very host, with the watchdog that it can have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import steps
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import Faults
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.look import Look
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.watchdog import (
+    ProcessWatchdog,
+    SystemdWatchdog,
+    Watchdog,
+)
+from ansible_collections.rsp.platform.plugins.module_utils.lease_apply import Leases
+from ansible_collections.rsp.platform.plugins.module_utils.units import Run
+
+
+def faults_of(run: Run, root: Path = Path("/")) -> Faults:
+    """The faults of a host; `run` runs argv lists there."""
+    look = Look(run, root)
+    watchdog: Watchdog = SystemdWatchdog(Leases(run, root)) if look.boots_systemd() else ProcessWatchdog()
+    return Faults(look, watchdog, steps.DO)

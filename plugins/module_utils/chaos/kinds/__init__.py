@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of faults. A new kind registers here and nowhere else."""
+
+from __future__ import annotations
+
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import (
+    clock,
+    disk,
+    host,
+    network,
+    patroni,
+    pressure,
+    process,
+)
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import Kind
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        *process.KINDS,
+        *network.KINDS,
+        *pressure.KINDS,
+        *disk.KINDS,
+        *clock.KINDS,
+        *host.KINDS,
+        *patroni.KINDS,
+    )
+}
+
+# What nobody can have here, and why: said, never faked.
+UNAVAILABLE = {
+    "latency": "needs tc netem or toxiproxy in the path; neither is here",
+    "bandwidth": "needs tc netem or toxiproxy in the path; neither is here",
+    "reset": "needs toxiproxy in the path; a partition with action REJECT resets connections",
+    "lost_unsynced_writes": "needs LazyFS, which needs FUSE mounts on members",
+    "certificate_expired": "not built yet",
+    "file_corruption": "not built yet",
+    "zone_power_off": "use host_kill with a whole zone as target",
+}
