@@ -98,7 +98,6 @@ by:
   type: str
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -106,6 +105,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import F
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import StepError
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 
 STATES = ["planned", "injected", "renewed", "proved", "undone"]
 
@@ -148,10 +148,7 @@ def main() -> None:
         supports_check_mode=True,
     )
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
+    run = runner(module)
     try:
         result = converge(module.params, faults_of(run), module.check_mode)
     except (ChaosError, StepError, OSError) as err:

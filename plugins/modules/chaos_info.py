@@ -46,23 +46,20 @@ unavailable:
   type: dict
 """
 
-from collections.abc import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import STOP
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import KINDS, UNAVAILABLE
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 
 
 def main() -> None:
     """Doorway: one call, one except."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
+    run = runner(module)
     faults = faults_of(run)
     try:
         found = faults.all()

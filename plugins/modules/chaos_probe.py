@@ -51,11 +51,11 @@ seen:
   type: str
 """
 
-from collections.abc import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import CONDITIONS
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.probes import ask
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Option
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import faults
 
@@ -77,10 +77,7 @@ def main() -> None:
     if module.check_mode and kind == "command":
         module.exit_json(changed=False, holds=None, seen="not run in check mode")
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
+    run = runner(module)
     holds, seen = ask(kind, options, run, module.params["database"])
     module.exit_json(changed=False, holds=holds, seen=seen)
 

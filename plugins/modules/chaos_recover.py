@@ -37,23 +37,20 @@ recovered:
   sample: [{fault: 3fa2c1d0-0, changed: true, undone: true, wrong: [], by: lease}]
 """
 
-from collections.abc import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import StepError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.workload import end_all
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 
 
 def main() -> None:
     """Doorway: one call, one except."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
+    run = runner(module)
     try:
         found = [*faults_of(run).recover(module.check_mode), *end_all(check=module.check_mode)]
     except (ChaosError, StepError, OSError) as err:

@@ -13,8 +13,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.watchdog import
     SystemdWatchdog,
     Watchdog,
 )
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.lease_apply import Leases
-from ansible_collections.rsp.platform.plugins.module_utils.units import Run
 
 
 def faults_of(run: Run, root: Path = Path("/")) -> Faults:
