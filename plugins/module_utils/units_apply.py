@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.generations import Generations
 from ansible_collections.rsp.platform.plugins.module_utils.units import (
     Plan,
-    Run,
     UnitError,
     UnitState,
     Wanted,
