@@ -15,7 +15,7 @@ options:
     required: true
     suboptions:
       url: {description: 'V(https://host:port) of the store; buckets are addressed by path.', type: str, required: true}
-      ca_path: {description: PEM file of the CA that signed the store's certificate; the system's by default., type: path}
+      ca_path: {description: PEM file of the store's CA; the system's by default., type: path}
       access: {description: Access key., type: str, required: true}
       secret: {description: Secret key., type: str, required: true}
       region: {description: Region that requests are signed for., type: str, default: us-east-1}

@@ -10,7 +10,7 @@ short_description: A stanza in every repository, and proof that WAL arrives ther
 version_added: 0.1.0
 author: rsp.platform maintainers (@rsp-platform)
 description:
-  - Makes the stanza where a repository lacks it, and then has the primary archive one segment, which must arrive in each.
+  - Makes the stanza where a repository lacks it, then has the primary archive a segment, which must arrive in each.
   - A repository that holds the stanza of another cluster is an error and never overwritten.
   - Run it as the user that owns the repository.
 options:

@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: rsp.platform maintainers (@rsp-platform)
 description:
   - Brings buckets in line with the data, one call for all. Works with any store that speaks the S3 protocol.
-  - Writers may write, read, list and hide objects. They may not delete a version, nor change lock, versioning or policy.
+  - Writers may write, read, list and hide objects, but not delete a version, nor change lock, versioning or policy.
   - A bucket is never deleted. Object lock is chosen when a bucket is made; for another choice it is refused.
 options:
   buckets:

@@ -10,7 +10,7 @@ short_description: Write to a bucket, read back, and be refused the deletion of 
 version_added: 0.1.0
 author: rsp.platform maintainers (@rsp-platform)
 description:
-  - Writes a small object, reads it back, tries to delete its version, once more with a bypass of the lock, and then hides it.
+  - Writes a small object, reads it back, tries to delete its version, again with a bypass of the lock, and hides it.
   - Fails when anything else comes back, when the version could be deleted, or when the write made no version.
   - Each run leaves one small version behind until its lock ends.
 options:

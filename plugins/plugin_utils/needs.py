@@ -8,7 +8,6 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import CatalogueError, version_key
 
-
 # Artifacts that another role's service is made of
 CARRIERS = {"versitygw": "s3"}
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
-import xml.etree.ElementTree as ElementTree  # what it reads comes from the platform's own store, over TLS
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection
 from ansible_collections.rsp.platform.plugins.module_utils.s3.sign import Account, Request, signed
@@ -45,15 +45,20 @@ class Answer:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def xml(self) -> ElementTree.Element:
-        """The body as XML without name spaces. Raises DriverError when it is none."""
+    def xml(self) -> Element:
+        """The body as XML without name spaces. Raises DriverError when it is none, or could grow when it is read."""
+        if b"<!" in self.body:
+            raise DriverError("the store answered XML with declarations, which S3 has none of")
+        parser: XMLPullParser[Any] = XMLPullParser(["start"])
         try:
-            root = ElementTree.fromstring(self.body)
-        except ElementTree.ParseError as err:
+            parser.feed(self.body)
+            parser.close()
+        except ParseError as err:
             raise DriverError(f"the store answered no XML: {err}") from None
-        for element in root.iter():
+        elements = [found for event in parser.read_events() for found in event if isinstance(found, Element)]
+        for element in elements:
             element.tag = element.tag.rpartition("}")[2]
-        return root
+        return elements[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,7 @@ class S3Client:
             conn.close()
 
 
-def _version(element: ElementTree.Element) -> Version | None:
+def _version(element: Element) -> Version | None:
     if element.tag not in ("Version", "DeleteMarker"):
         return None
     text = {child.tag: child.text or "" for child in element}
