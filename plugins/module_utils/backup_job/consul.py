@@ -60,23 +60,32 @@ class Snapshot:
 
 def fetch(servers: Sequence[str], ca_path: str, token: str, timeout_s: float = 60.0) -> bytes:
     """A snapshot that the leader vouches for, from the first server that gives one. Raises DriverError."""
+    return _ask(servers, ca_path, token, "GET", None, timeout_s)
+
+
+def push(servers: Sequence[str], ca_path: str, token: str, raw: bytes, timeout_s: float = 300.0) -> None:
+    """Have the cluster take a snapshot; whatever it held before is gone. Raises DriverError."""
+    _ask(servers, ca_path, token, "PUT", raw, timeout_s)
+
+
+def _ask(servers: Sequence[str], ca_path: str, token: str, method: str, body: bytes | None, timeout_s: float) -> bytes:
     said = []
     for url in servers:
         parts = urlsplit(url)
         context = Connection(url, ca_path).tls()
         conn = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s, context=context)
         try:
-            conn.request("GET", "/v1/snapshot", headers={"X-Consul-Token": token})
+            conn.request(method, "/v1/snapshot", body=body, headers={"X-Consul-Token": token})
             answer = conn.getresponse()
-            body = answer.read()
+            text = answer.read()
             if answer.status == http.client.OK:
-                return body
-            said.append(f"{url}: {answer.status} {body[:200].decode('utf-8', 'replace').strip()}")
+                return text
+            said.append(f"{url}: {answer.status} {text[:200].decode('utf-8', 'replace').strip()}")
         except (OSError, http.client.HTTPException) as err:
             said.append(f"{url}: {getattr(err, 'strerror', None) or err}")
         finally:
             conn.close()
-    raise DriverError(f"no server gave a snapshot: {'; '.join(said).replace(token, '********')}")
+    raise DriverError(f"no server did it: {'; '.join(said).replace(token, '********')}")
 
 
 def take(raw: bytes, run: Run, consul: str, pass_file: str, now: float) -> Snapshot:
@@ -113,6 +122,26 @@ def seal(run: Run, pass_file: str, source: Path, target: Path, decrypt: bool = F
     code, _out, err = run([*argv, "-pass", f"file:{pass_file}"])
     if code != 0:
         raise DriverError(f"openssl enc ended with {code}: {err.strip()[:300]}")
+
+
+def unseal(sealed: bytes, run: Run, consul: str, pass_file: str) -> tuple[bytes, int]:
+    """A snapshot in the clear, and its index. Raises DriverError for a wrong pass or a damaged copy."""
+    with _room() as room:
+        source, plain = room / "state.enc", room / "state.snap"
+        source.write_bytes(sealed)
+        seal(run, pass_file, source, plain, decrypt=True)
+        index, _term = inspect(run, consul, plain)
+        return plain.read_bytes(), index
+
+
+def chosen(names: Mapping[str, float], label: str) -> str:
+    """The snapshot of that name, the newest without one. Raises DriverError when there is none."""
+    if label and label not in names:
+        newest = max(names, key=lambda name: names[name], default="none")
+        raise DriverError(f"there is no snapshot {label}; the newest is {newest}")
+    if not names:
+        raise DriverError("there is no snapshot")
+    return label or max(names, key=lambda name: names[name])
 
 
 def surplus(names: Mapping[str, float], now: float, keep: int, max_days: float) -> tuple[list[str], list[str]]:
