@@ -10,8 +10,8 @@ short_description: Have Consul take a snapshot that role backup keeps
 version_added: 0.1.0
 author: rsp.platform maintainers (@rsp-platform)
 description:
-  - Runs on the backup host. Reads a snapshot, decrypts it, has C(consul snapshot inspect) look at it, and hands it to the
-    cluster, whose keys, services, tokens and sessions are then those of the snapshot.
+  - Runs on the backup host. Reads a snapshot, decrypts it, has C(consul snapshot inspect) look at it, and hands it
+    to the cluster, whose keys, services, tokens and sessions are then those of the snapshot.
 options:
   label: {description: Name of the snapshot; the newest unless set., type: str, default: ''}
   place: {description: Where it is read from., type: str, choices: [files, s3], default: files}

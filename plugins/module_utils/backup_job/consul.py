@@ -60,21 +60,22 @@ class Snapshot:
 
 def fetch(servers: Sequence[str], ca_path: str, token: str, timeout_s: float = 60.0) -> bytes:
     """A snapshot that the leader vouches for, from the first server that gives one. Raises DriverError."""
-    return _ask(servers, ca_path, token, "GET", None, timeout_s)
+    return _ask(servers, ca_path, token, None, timeout_s)
 
 
 def push(servers: Sequence[str], ca_path: str, token: str, raw: bytes, timeout_s: float = 300.0) -> None:
     """Have the cluster take a snapshot; whatever it held before is gone. Raises DriverError."""
-    _ask(servers, ca_path, token, "PUT", raw, timeout_s)
+    _ask(servers, ca_path, token, raw, timeout_s)
 
 
-def _ask(servers: Sequence[str], ca_path: str, token: str, method: str, body: bytes | None, timeout_s: float) -> bytes:
+def _ask(servers: Sequence[str], ca_path: str, token: str, body: bytes | None, timeout_s: float) -> bytes:
     said = []
     for url in servers:
         parts = urlsplit(url)
         context = Connection(url, ca_path).tls()
         conn = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s, context=context)
         try:
+            method = "GET" if body is None else "PUT"
             conn.request(method, "/v1/snapshot", body=body, headers={"X-Consul-Token": token})
             answer = conn.getresponse()
             text = answer.read()
