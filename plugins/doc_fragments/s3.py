@@ -20,8 +20,4 @@ options:
       secret: {description: Secret key., type: str, required: true}
       region: {description: Region that requests are signed for., type: str, default: us-east-1}
       timeout_s: {description: Seconds to wait for each answer., type: float, default: 30.0}
-attributes:
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
 """

@@ -39,6 +39,9 @@ attributes:
   check_mode:
     description: Predicts the steps and only reads.
     support: full
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
 """
 
 EXAMPLES = r"""

@@ -31,6 +31,9 @@ attributes:
   check_mode:
     description: Nothing is written; what is there is not asked either.
     support: full
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
 """
 
 EXAMPLES = r"""
