@@ -74,7 +74,7 @@ def main() -> None:
             plan = forecast(params["service"], asked)
             module.exit_json(changed=True, plan=plan)
         record = perform(params["service"], asked)
-    except (DriverError, OSError, ValueError) as err:
+    except (DriverError, OSError, ValueError, TypeError) as err:
         module.fail_json(msg=f"{params['service']}: {err}", **getattr(err, "result", {}))
     if record.state != DONE:
         module.fail_json(msg=f"backup of {record.cluster} {record.state}: {record.reason}", record=record.as_dict())

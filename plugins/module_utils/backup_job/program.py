@@ -146,8 +146,10 @@ REAL = Ports(command, time.time, held, seen, copies_of)
 
 
 def perform(service: str, asked: Asked, config_dir: Path = CONFIG_DIR, ports: Ports = REAL) -> Record:
-    """One run by the configuration on this host, and its record. Raises OSError or ValueError when there is none."""
+    """One run by the configuration on this host, and its record. Raises OSError, ValueError, TypeError without."""
     config = json.loads((config_dir / f"{service}.json").read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
+        raise TypeError(f"{config_dir}/{service}.json holds no configuration")
     record = run(config, asked, ports)
     metrics = config.get("metrics_dir")
     publish(record, Path(config["state_dir"]), Path(metrics) if metrics else None)
@@ -163,7 +165,7 @@ def main(argv: Sequence[str] | None = None, config_dir: Path = CONFIG_DIR, ports
     asked = parser.parse_args(argv)
     try:
         record = perform(asked.service, Asked(asked.type, asked.by), config_dir, ports)
-    except (OSError, ValueError) as err:
+    except (OSError, ValueError, TypeError) as err:
         print(f"rsp-backup {asked.service}: {err}", file=sys.stderr)
         return EXIT[FAILED]
     print(json.dumps(record.as_dict(), sort_keys=True))
