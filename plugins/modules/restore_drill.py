@@ -96,7 +96,7 @@ options:
   evidence_key: {description: Key of the chain., type: str}
   fresh_s: {description: Do nothing for a point that was proved so many seconds ago., type: int, default: 0}
   plant:
-    description: A fault to make in the restored copy, to see its check trip. Such a drill proves nothing about the point.
+    description: A fault to make in the restored copy, to see its check trip. Such a drill proves nothing else.
     type: str
     choices: [page_torn, index_broken, collation_changed, table_emptied, canary_removed, destroyed_is_back]
 attributes:

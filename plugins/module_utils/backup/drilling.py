@@ -22,6 +22,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.backup.model import (
     Proof,
     level_from,
 )
+from ansible_collections.rsp.platform.plugins.module_utils.backup.pgbackrest_config import for_drill
 from ansible_collections.rsp.platform.plugins.module_utils.backup.plant import PLANTS
 from ansible_collections.rsp.platform.plugins.module_utils.backup.postgresql import PgBackRest
 from ansible_collections.rsp.platform.plugins.module_utils.backup.recovery import Target
@@ -146,9 +147,11 @@ def scratch_of(wanted: Wanted, sandbox: Sandbox) -> Scratch:
     """What restores a point of this service."""
     key, driver = wanted.expected.escrow.get(wanted.repository.name), wanted.driver
     if isinstance(driver, PgBackRest):
+        text = Path(driver.config).read_text(encoding="utf-8")
+        settings, secrets = for_drill(text, wanted.repository.name, driver.stanza, str(sandbox.root / "data"))
         return PostgresqlScratch(
             sandbox, driver, wanted.repository, wanted.point, wanted.target, wanted.params["binaries"],
-            wanted.expected.identity, key, wanted.params["plant"], wanted.questions(),
+            wanted.expected.identity, key, settings, secrets, wanted.params["plant"], wanted.questions(),
         )  # fmt: skip
     if isinstance(driver, ConsulSnapshots):
         binary = wanted.params["binaries"]

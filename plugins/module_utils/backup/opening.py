@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.rsp.platform.plugins.module_utils.backup import pgbackrest_config
 from ansible_collections.rsp.platform.plugins.module_utils.backup.base import Driver, Expected, Run
 from ansible_collections.rsp.platform.plugins.module_utils.backup.consul import ConsulSnapshots
 from ansible_collections.rsp.platform.plugins.module_utils.backup.model import (
@@ -23,7 +25,11 @@ from ansible_collections.rsp.platform.plugins.module_utils.backup.postgresql imp
 def _postgresql(params: Mapping[str, Any], run: Run) -> Driver:
     if not params["stanza"]:
         raise BackupError("service=postgresql needs a stanza")
-    return PgBackRest(run, params["stanza"], params["config"], tuple(params["options"]))
+    try:
+        remote = pgbackrest_config.remote(Path(params["config"]).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as err:
+        raise BackupError(f"{params['config']}: {err}") from None
+    return PgBackRest(run, params["stanza"], params["config"], tuple(params["options"]), remote=remote)
 
 
 def _consul(params: Mapping[str, Any], run: Run) -> Driver:

@@ -40,6 +40,7 @@ class PgBackRest:
     Attributes:
         run: runs commands as the user whose configuration it is.
         options: more options for each call, for example `--repo1-path` of a copy.
+        remote: repositories that another host decrypts for this one, so that no key of ours is tried here.
     """
 
     run: Run
@@ -47,6 +48,7 @@ class PgBackRest:
     config: str = "/etc/pgbackrest/pgbackrest.conf"
     options: tuple[str, ...] = ()
     segment_size: int = wal.MIB16
+    remote: frozenset[str] = frozenset()
     needed: Mapping[Level, Sequence[str]] = field(default_factory=lambda: NEEDED)
 
     def repositories(self) -> tuple[Repository, ...]:
@@ -166,16 +168,20 @@ class PgBackRest:
         """Read the manifest with the escrow's key: it needs that, and the key that lies in the catalogue."""
         if repository.cipher == "none" and repository.problem is None:
             return failed("escrow_decrypts", f"{repository.name} is not encrypted")
+        if repository.name in self.remote:
+            return unknown("escrow_decrypts", f"another host decrypts {repository.name} for this one → ask there")
         key = expected.escrow.get(repository.name)
         if not key:
             return unknown("escrow_decrypts", f"no key of {repository.name} came from the escrow")
         name = f"backup/{self.stanza}/{point.label}/backup.manifest"
-        number = repository.name.removeprefix("repo")
-        # It outranks the configuration, so the host's own key has no part in this.
-        code, out, err = self._call("repo-get", name, repository=repository.name, **{_cipher(number): key})
-        if code != 0 or f'backup-label="{point.label}"' not in out:
-            return failed("escrow_decrypts", f"the escrowed key does not open {name}: {pgbackrest.error_of(err)}")
-        return passed("escrow_decrypts", file=name)
+        number, said = repository.name.removeprefix("repo"), ""
+        for each in (name, f"{name}.copy"):
+            # It outranks the configuration, so the host's own key has no part in this.
+            code, out, err = self._call("repo-get", each, repository=repository.name, **{_cipher(number): key})
+            if code == 0 and f'backup-label="{point.label}"' in out:
+                return passed("escrow_decrypts", file=each)
+            said = said or pgbackrest.error_of(err)
+        return failed("escrow_decrypts", f"the escrowed key does not open {name}: {said}")
 
     def _text(self, repository: str, name: str) -> str | None:
         code, out, _err = self._call("repo-get", name, repository=repository)

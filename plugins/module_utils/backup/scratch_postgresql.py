@@ -62,8 +62,8 @@ class PostgresqlScratch:
 
     Attributes:
         source: reads the repository's catalogue.
-        config: pgBackRest's configuration on this host; its own key is not used when the escrow gave one.
-        escrow: key of the repository from the escrow.
+        escrow: key of the repository from the escrow; the host's own is not used.
+        settings, secrets: configuration of pgBackRest for this drill, and its environment.
         binaries: directory of the server's programs.
         plant: a fault that is made in the copy, to see the check trip.
     """
@@ -76,6 +76,8 @@ class PostgresqlScratch:
     binaries: str
     identity: str | None = None
     escrow: str | None = field(default=None, repr=False)
+    settings: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     plant: str | None = None
     questions: Mapping[str, Any] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
@@ -87,6 +89,7 @@ class PostgresqlScratch:
         """The backup, then the WAL behind it. Bytes of both."""
         arguments = [f"--set={self.point.label}", *self.target.arguments(), "--archive-mode=off",
                      f"--tablespace-map-all={self.sandbox.root}/tablespaces"]  # fmt: skip
+        self._write("pgbackrest.conf", self.settings)
         self._pgbackrest("fetch", *arguments, "restore")
         return self.point.size + self._fetch_wal()
 
@@ -205,14 +208,15 @@ class PostgresqlScratch:
         return sum(self.source.segment_size for name in wanted if name in present)
 
     def _pgbackrest(self, step: str, *arguments: str) -> None:
-        number = self.repository.name.removeprefix("repo")
-        env = {f"PGBACKREST_REPO{number}_CIPHER_PASS": self.escrow} if self.escrow else {}
-        paths = [f"--pg1-path={self._data}", f"--lock-path={self.sandbox.root}/run", "--log-level-file=off"]
-        argv = ["pgbackrest", f"--config={self.source.config}", *self.source.options, f"--stanza={self.source.stanza}",
-                f"--repo={number}", *paths, "--log-level-console=warn", *arguments]  # fmt: skip
+        env = {**self.secrets, **({"PGBACKREST_REPO1_CIPHER_PASS": self.escrow} if self.escrow else {})}
+        argv = [
+            "pgbackrest", f"--config={self.sandbox.root}/pgbackrest.conf", *self.source.options,
+            f"--stanza={self.source.stanza}", "--repo=1", f"--lock-path={self.sandbox.root}/run",
+            "--log-level-file=off", "--log-level-console=warn", *arguments,
+        ]  # fmt: skip
         code, out, err = self.sandbox.step(step, argv, network=True, env=env)
         if code != 0:
-            raise BackupError(f"pgbackrest {arguments[-1]}: {pgbackrest.error_of(out + err)}")
+            raise BackupError(f"pgbackrest {step}: {pgbackrest.error_of(out + err)}")
 
     def _settings(self) -> dict[str, str]:
         return {

@@ -83,7 +83,7 @@ def _wal(pick: Callable[[list[str]], list[str]]) -> Callable[[Sequence[str]], li
 
 def repeat(path: Path) -> None:
     """Put the snapshot before it in its place: a job that saves the same again and again."""
-    older = sorted(p for p in path.parent.glob("*.snap") if p.name < path.name)
+    older = sorted(p for p in path.parent.glob("*.snap*") if p.name < path.name)
     if not older:
         raise BackupError(f"{path.parent} has one snapshot only: nothing can be repeated")
     shutil.copyfile(older[-1], path)
@@ -100,7 +100,7 @@ def _wal_behind(names: Sequence[str]) -> list[str]:
 
 DATA = r"backup/.*/(?:pg_data/base/.*|bundle/.*)"
 MANIFEST = r"backup/[^/]+/[0-9]{8}-[0-9]{6}F[^/]*/backup\.manifest"
-SNAPSHOT = r"(?:.*/)?[^/]+\.snap"
+SNAPSHOT = r"(?:.*/)?[^/]+\.snap(?:\.enc)?"
 DAY = 86400
 
 KINDS: Mapping[str, Kind] = {
