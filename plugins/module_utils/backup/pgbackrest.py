@@ -61,7 +61,7 @@ def scrubbed(text: str) -> str:
 def parse_info(text: str, stanza: str) -> tuple[Repository, ...]:
     """`info --output=json` of one stanza, a repository each. Raises BackupError for what can't be understood."""
     try:
-        data = json.loads(text)
+        data = json.loads(text, strict=False)  # with a wrong key it prints what it could not decrypt, as it is
         entry = next((each for each in data if each["name"] == stanza), None)
         if entry is None:
             raise BackupError(f"pgbackrest info does not know the stanza {stanza}")
