@@ -91,7 +91,7 @@ class Tool:
     """`pgbackrest` over a directory. It ends with 0 on errors that it finds, as the real one does."""
 
     root: Path
-    key: str = KEY
+    key: str = field(default=KEY, repr=False)
     newest: float = NOW - 60
     calls: list[list[str]] = field(default_factory=list)
 

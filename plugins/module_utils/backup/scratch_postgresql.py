@@ -79,7 +79,7 @@ class PostgresqlScratch:
     settings: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     plant: str | None = None
-    questions: Mapping[str, Any] = field(default_factory=dict)
+    questions: Mapping[str, Any] = field(default_factory=dict, repr=False)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     needed: Mapping[Level, Sequence[str]] = field(default_factory=lambda: NEEDED)
@@ -200,8 +200,10 @@ class PostgresqlScratch:
     def _fetch_wal(self) -> int:
         _root, inside, histories = self.source.segments(self.repository)
         present, timelines = wal.archived(inside)
-        until = until_target(self.target, inside) or wal.newest(present) or self.point.stop
-        names = wal.needed(self.point.start, until, histories, self.source.segment_size)
+        size = self.source.segment_size
+        until, end = wal.newest(present, size) or self.point.stop, last_number(self.target, self.point, size)
+        names = [name for name in wal.needed(self.point.start, until, histories, size)
+                 if end is None or wal.Segment.parse(name, size).number <= end]  # fmt: skip
         wanted = [*(f"{timeline:08X}.history" for timeline in sorted(timelines)), *(n for n in names if n in present)]
         for name in wanted:
             self._pgbackrest("wal", "archive-get", name, str(self.sandbox.root / "wal" / name))
@@ -277,14 +279,14 @@ class PostgresqlScratch:
         (self.sandbox.root / name).chmod(0o644)
 
 
-def until_target(target: Target, inside: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The last segment that a time may need: the one behind the first that was archived after it. None: all of them."""
-    if target.kind != "time":
-        return None
-    at = recovery.moment(target.value)
-    listed = [(match[1], float(e["time"])) for n, e in inside.items() if (match := wal.ARCHIVED.fullmatch(n))]
-    later = sorted(name for name, when in listed if when > at)
-    return later[1] if len(later) > 1 else None
+def last_number(target: Target, point: Point, size: int) -> int | None:
+    """Number of the last segment that a target can need; None: all of them.
+
+    When a segment was archived says little about what is in it: archiving may have stood still for hours.
+    """
+    if target.kind == "immediate":
+        return wal.Segment.parse(point.stop, size).number
+    return wal.lsn(target.value) // size + 1 if target.kind == "lsn" else None
 
 
 def _last_words(log: str) -> str:
