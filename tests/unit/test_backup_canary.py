@@ -439,8 +439,12 @@ def test_values_of_the_register_are_quoted():
 # --- the module --------------------------------------------------------------------------------------------------------
 
 ARGUMENTS = {
-    "store": STORE, "kind": "postgresql", "key": KEY.decode(), "conninfo": "host=a", "password_file": "/f",
-}  # fmt: skip
+    "store": STORE,
+    "kind": "postgresql",
+    "key": KEY.decode(),
+    "conninfo": "host=a",
+    "password_file": "/f",
+}
 
 
 @pytest.fixture

@@ -296,9 +296,18 @@ def tried(level=Level.APPLICATION, rto_s=3600, real_size=0, leases=None, **parts
     leased = leases or Leased(log)
     leased.log = log
     one = drill.Drill(
-        cage, leased, parts.get("driver") or Listed(), copy, repository(point()), Expected(NOW, Policy(rto_s=rto_s)),
-        level, {}, 60, list(READ), real_size,
-    )  # fmt: skip
+        cage,
+        leased,
+        parts.get("driver") or Listed(),
+        copy,
+        repository(point()),
+        Expected(NOW, Policy(rto_s=rto_s)),
+        level,
+        {},
+        60,
+        list(READ),
+        real_size,
+    )
     proof, measured = one.run()
     return proof, measured, log
 
@@ -442,10 +451,19 @@ def params(tmp_path):
     base = {name: option.get("default") for name, option in spec.items()}
     canary = {"store": STORE, "key": CANARY_KEY.decode(), "database": "smoke", "ledger": str(ledger), "k": 5}
     return root, {
-        **base, "service": "postgresql", "stanza": "rsp", "config": str(config), "repository": "repo1", "identity": IDENTITY,
-        "escrow": {"repo1": KEY}, "name": "nightly", "binaries": "/usr/lib/postgresql/17/bin", "canary": canary,
-        "directory": str(tmp_path / "drills"), "evidence": str(tmp_path / "e.jsonl"),
-    }  # fmt: skip
+        **base,
+        "service": "postgresql",
+        "stanza": "rsp",
+        "config": str(config),
+        "repository": "repo1",
+        "identity": IDENTITY,
+        "escrow": {"repo1": KEY},
+        "name": "nightly",
+        "binaries": "/usr/lib/postgresql/17/bin",
+        "canary": canary,
+        "directory": str(tmp_path / "drills"),
+        "evidence": str(tmp_path / "e.jsonl"),
+    }
 
 
 def wanted(params, **changes):
@@ -472,29 +490,41 @@ REFUSED = {
     "a lease too long": (lambda _b: {"lease_s": 10**6}, "must be within 60 and 86400"),
     "an unknown repository": (lambda _b: {"repository": "repo7"}, "there is no repository repo7 → one of repo1"),
     "an unknown point": (lambda _b: {"point": "20200101-000000F"}, "has no point 20200101-000000F"),
-    "a target in the future": (lambda _b: {"target": {"kind": "time", "value": "2030-01-01 00:00:00+00"}}, "in the future"),
-    "a target before the first backup": (
-        lambda _b: {"target": {"kind": "time", "value": "2020-01-01 00:00:00+00"}}, "before anything that can be restored",
+    "a target in the future": (
+        lambda _b: {"target": {"kind": "time", "value": "2030-01-01 00:00:00+00"}},
+        "in the future",
     ),
-    "a time without a zone": (lambda _b: {"target": {"kind": "time", "value": "2026-11-25 09:00:00"}}, "has no time zone"),
+    "a target before the first backup": (
+        lambda _b: {"target": {"kind": "time", "value": "2020-01-01 00:00:00+00"}},
+        "before anything that can be restored",
+    ),
+    "a time without a zone": (
+        lambda _b: {"target": {"kind": "time", "value": "2026-11-25 09:00:00"}},
+        "has no time zone",
+    ),
     "a target without a value": (lambda _b: {"target": {"kind": "lsn", "value": None}}, "target lsn needs a value"),
     "no LSN": (lambda _b: {"target": {"kind": "lsn", "value": "here"}}, "is no LSN"),
     "no transaction": (lambda _b: {"target": {"kind": "xid", "value": "x"}}, "is no transaction"),
     "no restore point": (lambda _b: {"target": {"kind": "name", "value": "a b"}}, "is no name of a restore point"),
     "a value too much": (lambda _b: {"target": {"kind": "latest", "value": "x"}}, "takes no value"),
     "a point behind the target": (
-        lambda _b: {"target": {"kind": "time", "value": "2026-11-25 09:15:20+00"}}, "behind the target",
+        lambda _b: {"target": {"kind": "time", "value": "2026-11-25 09:15:20+00"}},
+        "behind the target",
     ),
     "no canaries": (lambda _b: {"canary": None}, "canary is missing"),
     "a canary target without a number": (
-        lambda b: {"target": {"kind": "canary", "value": None}, "canary": {**b["canary"], "k": None}}, "needs canary.k",
+        lambda b: {"target": {"kind": "canary", "value": None}, "canary": {**b["canary"], "k": None}},
+        "needs canary.k",
     ),
     "a number behind the ledger": (
         lambda b: {"target": {"kind": "canary", "value": None}, "canary": {**b["canary"], "k": 10}},
         "tokens 10 and 11 are not both in the client's ledger",
     ),
     "a ledger that is not there": (changed("canary", ledger="/none/ledger"), "the ledger can't be read"),
-    "another key of the canaries": (changed("canary", key="another key of sixteen bytes"), "the client's ledger does not hold"),
+    "another key of the canaries": (
+        changed("canary", key="another key of sixteen bytes"),
+        "the client's ledger does not hold",
+    ),
     "a key that is too short": (changed("canary", key="short"), "16 bytes"),
     "canaries of another store": (changed("canary", store="postgresql/other"), "token 1 is of postgresql/rsp-local"),
     "no key from the escrow": (lambda _b: {"escrow": {}}, "escrow has no key of repo1"),
@@ -503,10 +533,11 @@ REFUSED = {
     "an unknown promise": (lambda _b: {"policy": {"rto": 5}}, "policy has no rto"),
     "an unknown fault": (lambda _b: {"plant": "meteor"}, "plant = meteor"),
     "Consul's snapshot to a time": (
-        lambda _b: {"service": "consul", "target": {"kind": "name", "value": "x"}}, "a snapshot of Consul has one end only",
+        lambda _b: {"service": "consul", "target": {"kind": "name", "value": "x"}},
+        "a snapshot of Consul has one end only",
     ),
     "a fault in Consul": (lambda _b: {"service": "consul", "plant": "page_torn"}, "in PostgreSQL only"),
-}  # fmt: skip
+}
 
 
 def test_there_are_enough_bad_rows():

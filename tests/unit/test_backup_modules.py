@@ -221,10 +221,14 @@ def drill(source, tmp_path):
     ledger = tmp_path / "ledger.jsonl"
     ledger.write_text("".join(t.text() + "\n" for t in TEN), encoding="utf-8")
     return {
-        **source, **PROVED, "name": "nightly", "binaries": "/bin", "directory": str(tmp_path / "drills"),
+        **source,
+        **PROVED,
+        "name": "nightly",
+        "binaries": "/bin",
+        "directory": str(tmp_path / "drills"),
         "canary": {"store": STORE, "key": CANARY_KEY.decode(), "ledger": str(ledger)},
         "evidence": str(tmp_path / "e.jsonl"),
-    }  # fmt: skip
+    }
 
 
 def test_check_mode_prints_the_plan_and_makes_nothing(drill, tmp_path, capsys):
@@ -252,8 +256,19 @@ def test_space_that_does_not_do(drill, capsys, monkeypatch):
 def proof_of(level, plant_=None):
     findings = [passed(name) for each in NEEDED for name in NEEDED[each] if each <= level]
     proof = judge(Level.CONTENT, findings, NEEDED)
-    body = {"label": INCR, "repository": "repo1", "level": int(proof.reached), "proved": proof.verdict.open, "reasons": [],
-            "plant": plant_, "ended_at": NOW, "rto_s": 9.0, "rpo_s": 1.0, "findings": [], "stages": {"mib_per_s": {}}}  # fmt: skip
+    body = {
+        "label": INCR,
+        "repository": "repo1",
+        "level": int(proof.reached),
+        "proved": proof.verdict.open,
+        "reasons": [],
+        "plant": plant_,
+        "ended_at": NOW,
+        "rto_s": 9.0,
+        "rpo_s": 1.0,
+        "findings": [],
+        "stages": {"mib_per_s": {}},
+    }
     return proof, body
 
 
@@ -416,9 +431,12 @@ def test_a_delete_is_tried(store, outcome, said):
 def test_the_signature_is_the_one_of_the_documentation():
     """AWS' own example of version 4: GET of test.txt with a range, 24 May 2013."""
     bucket = Bucket(
-        "https://examplebucket.s3.amazonaws.com", "examplebucket", "us-east-1", "AKIAIOSFODNN7EXAMPLE",
+        "https://examplebucket.s3.amazonaws.com",
+        "examplebucket",
+        "us-east-1",
+        "AKIAIOSFODNN7EXAMPLE",
         "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-    )  # fmt: skip
+    )
     at = datetime(2013, 5, 24, tzinfo=UTC)
     headers = signed(bucket, "GET", "/test.txt", body=b"", now=at, more={"range": "bytes=0-9"})
     assert headers["authorization"].endswith("f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41")

@@ -70,12 +70,16 @@ def cage(tmp_path):
     root = tmp_path / "scratch"
     for name in ("data", "wal", "run"):
         (root / name).mkdir(parents=True)
-    return Cage(root, {
-        "pg_controldata": [(0, recorded("controldata.txt"), "")],
-        "pg_is_in_recovery(), coalesce": [(0, "t|0/F000308|t\n", "")],
-        "select pg_is_in_recovery()": [(0, "f\n", "")],
-        "pg_checksums": [(0, SOUND, "")],
-    }, recorded("recovery_time.log"))  # fmt: skip
+    return Cage(
+        root,
+        {
+            "pg_controldata": [(0, recorded("controldata.txt"), "")],
+            "pg_is_in_recovery(), coalesce": [(0, "t|0/F000308|t\n", "")],
+            "select pg_is_in_recovery()": [(0, "f\n", "")],
+            "pg_checksums": [(0, SOUND, "")],
+        },
+        recorded("recovery_time.log"),
+    )
 
 
 def copy(cage, tmp_path, target=AT, **options):
@@ -84,9 +88,16 @@ def copy(cage, tmp_path, target=AT, **options):
     fields = {"identity": IDENTITY, "escrow": KEY, "settings": "[global]\nrepo1-path=/x\n", "secrets": {"S3": "hush"}}
     clock = iter(range(10**6))
     return PostgresqlScratch(
-        cage, source, repository, repository.point("latest"), target, BIN, **{**fields, **options},
-        clock=lambda: float(next(clock)), sleep=lambda _s: None,
-    )  # fmt: skip
+        cage,
+        source,
+        repository,
+        repository.point("latest"),
+        target,
+        BIN,
+        **{**fields, **options},
+        clock=lambda: float(next(clock)),
+        sleep=lambda _s: None,
+    )
 
 
 # --- the fetch ------------------------------------------------------------------------------------------------------
@@ -153,10 +164,18 @@ def test_the_engine_archives_nothing_follows_nobody_and_loads_nothing(cage, tmp_
     [(argv, options)] = cage.named("engine")
     assert options == {"network": False}
     for setting in (
-        "archive_mode=off", "archive_command=", "archive_library=", "primary_conninfo=", "primary_slot_name=",
-        "shared_preload_libraries=", "listen_addresses=", "ssl=off", "archive_cleanup_command=", "recovery_end_command=",
+        "archive_mode=off",
+        "archive_command=",
+        "archive_library=",
+        "primary_conninfo=",
+        "primary_slot_name=",
+        "shared_preload_libraries=",
+        "listen_addresses=",
+        "ssl=off",
+        "archive_cleanup_command=",
+        "recovery_end_command=",
         "synchronous_standby_names=",
-    ):  # fmt: skip
+    ):
         assert f"-c{setting}" in argv
     assert f'-crestore_command=cp "{cage.root}/wal/%f" "%p"' in argv
     assert f"-cconfig_file={cage.root}/postgresql.conf" in argv
@@ -165,8 +184,14 @@ def test_the_engine_archives_nothing_follows_nobody_and_loads_nothing(cage, tmp_
 def test_the_engine_has_what_its_primary_had_and_no_file_of_the_cluster(cage, tmp_path):
     copy(cage, tmp_path).start()
     text = (cage.root / "postgresql.conf").read_text(encoding="utf-8")
-    for line in ("max_connections = '100'", "max_worker_processes = '8'", "max_wal_senders = '10'",
-                 "max_locks_per_transaction = '64'", "max_logical_replication_workers = '0'", "listen_addresses = ''"):  # fmt: skip
+    for line in (
+        "max_connections = '100'",
+        "max_worker_processes = '8'",
+        "max_wal_senders = '10'",
+        "max_locks_per_transaction = '64'",
+        "max_logical_replication_workers = '0'",
+        "listen_addresses = ''",
+    ):
         assert line in text
     assert "include" not in text
     assert (cage.root / "hba.conf").read_text(encoding="utf-8") == "local all all trust\n"
@@ -188,8 +213,10 @@ def recovered(cage, tmp_path, **options):
 def test_recovery_to_a_time(cage, tmp_path):
     found = recovered(cage, tmp_path)
     assert {name: f.outcome for name, f in found.items()} == {
-        "restored": "passed", "target_reached": "passed", "same_cluster": "passed",
-    }  # fmt: skip
+        "restored": "passed",
+        "target_reached": "passed",
+        "same_cluster": "passed",
+    }
     assert any("pg_wal_replay_resume" in options["stdin"] for _argv, options in cage.named("ask"))
 
 
@@ -348,10 +375,16 @@ INSPECTED = {"Stats": [{"Name": "KVS", "Count": 3}, {"Name": "Index", "Count": 1
 
 
 def keys(tokens, index=20):
-    return json.dumps([
-        {"Key": f"rsp/canary/{t.seq:012d}", "ModifyIndex": index, "Value": base64.b64encode(t.text().encode()).decode()}
-        for t in tokens
-    ]).encode()  # fmt: skip
+    return json.dumps(
+        [
+            {
+                "Key": f"rsp/canary/{t.seq:012d}",
+                "ModifyIndex": index,
+                "Value": base64.b64encode(t.text().encode()).decode(),
+            }
+            for t in tokens
+        ]
+    ).encode()
 
 
 class Agent:
@@ -381,9 +414,15 @@ def consul(tmp_path, agent=None, inspected=None, identity="dc1", index=20):
     cage.execute = lambda _argv, _stdin: (0, json.dumps(next(answers)), "")
     clock = iter(range(10**6))
     scratch = ConsulScratch(
-        cage, source, repository, repository.point("latest"), "/usr/local/bin/consul", identity,
-        clock=lambda: float(next(clock)), sleep=lambda _s: None,
-    )  # fmt: skip
+        cage,
+        source,
+        repository,
+        repository.point("latest"),
+        "/usr/local/bin/consul",
+        identity,
+        clock=lambda: float(next(clock)),
+        sleep=lambda _s: None,
+    )
     scratch._call = agent or Agent(chain(3))
     return scratch, cage
 
@@ -402,8 +441,10 @@ def test_a_snapshot_goes_into_a_lone_agent(tmp_path):
     assert "encrypt" not in config
     assert config["datacenter"] == "dc1"
     assert {f.check: f.outcome for f in scratch.recover(30)} == {
-        "restored": "passed", "target_reached": "passed", "same_cluster": "passed",
-    }  # fmt: skip
+        "restored": "passed",
+        "target_reached": "passed",
+        "same_cluster": "passed",
+    }
     assert scratch._call.put == [snapshot(20)]
     scratch.damage()
     scratch.stop()
