@@ -1,4 +1,4 @@
-"""Backups on the running lab: faults in a copy of a real repository trip their checks, a killed drill leaves nothing."""
+"""Backups on the running lab: faults in a copy of a repository trip their checks, a killed drill leaves nothing."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_live_repository_is_refused(lab):
 
 
 def tokens(lab, many):
-    """Write canaries a second apart through the client's endpoint; the number of the last one that has one behind it."""
+    """Write canaries a second apart through the clients' endpoint; the number of the last but one."""
     for _ in range(many):
         lab.on("ops", "systemctl", "start", "rsp-canary.service")
         time.sleep(1)

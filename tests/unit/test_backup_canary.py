@@ -30,7 +30,7 @@ def chain(count, start=T0, key=KEY, store=STORE, last=None):
 TEN = chain(10)
 
 
-# --- one token ----------------------------------------------------------------------------------------------------
+# --- one token
 
 
 def test_tokens_are_numbered_without_a_gap_and_each_signs_the_one_before():
@@ -51,9 +51,7 @@ def test_a_token_survives_its_json():
     assert canary.signed(Token.parse(TEN[3].text()), KEY)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "[]", "{}", '{"store": "a"}', TEN[0].text().replace('"seq":1', '"seq":"one"')]
-)
+@pytest.mark.parametrize("text", ["", "x", "[]", "{}", '{"store": "a"}', '{"store": "a", "seq": "one"}', "null", "1"])
 def test_what_is_no_token(text):
     with pytest.raises(CanaryError, match="is no canary"):
         Token.parse(text)
@@ -64,7 +62,7 @@ def test_a_key_that_is_too_short():
         following(b"short", STORE, None, T0)
 
 
-# --- what is wrong with many -----------------------------------------------------------------------------------------
+# --- what is wrong with many
 
 OTHER_BRANCH = chain(3, start=T0 + 1000, last=TEN[4])
 
@@ -92,7 +90,7 @@ def test_problems(tokens, said):
     assert canary.problems(tokens, KEY, STORE) == said
 
 
-# --- k is there, k + 1 is not ----------------------------------------------------------------------------------------
+# --- k is there, k + 1 is not
 
 
 @pytest.mark.parametrize(
@@ -140,7 +138,7 @@ def test_rpo():
     assert canary.measured_rpo([], T0) is None
 
 
-# --- the client's ledger ---------------------------------------------------------------------------------------------
+# --- the client's ledger
 
 
 class Memory:
@@ -191,7 +189,7 @@ def test_a_ledger_that_is_none(tmp_path):
         canary.read_ledger(tmp_path / "x")
 
 
-# --- stores ------------------------------------------------------------------------------------------------------------
+# --- stores
 
 
 @pytest.mark.parametrize(
@@ -342,7 +340,7 @@ def test_the_script_writes_into_every_store_and_says_who_failed(tmp_path, monkey
     assert len(canary.read_ledger(tmp_path / "a")) == 1
 
 
-# --- questions to a copy -----------------------------------------------------------------------------------------------
+# --- questions to a copy
 
 
 def question(**changes):
@@ -436,7 +434,7 @@ def test_values_of_the_register_are_quoted():
     assert content.ident('a"b') == '"a""b"'
 
 
-# --- the module --------------------------------------------------------------------------------------------------------
+# --- the module
 
 ARGUMENTS = {
     "store": STORE,

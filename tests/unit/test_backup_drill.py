@@ -1,4 +1,4 @@
-"""Drills: the sandbox and its proofs, the order of stages, what is always removed, what is refused before a copy is made."""
+"""Drills: the sandbox and its proofs, the order of stages, what is always removed, what is refused at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from backup_data import IDENTITY, INCR, KEY, NOW, Tool, build, point, repository
 from test_backup_canary import KEY as CANARY_KEY
 from test_backup_canary import STORE, T0, TEN
 
-# --- the sandbox -------------------------------------------------------------------------------------------------
+# --- the sandbox
 
 
 class Host:
@@ -189,12 +189,15 @@ def test_what_is_left(units, there, left, tmp_path):
     assert [each.replace(str(tmp_path) + "/", "") for each in whole.left()] == left
 
 
-# --- the order of a drill --------------------------------------------------------------------------------------------
+# --- the order of a drill
 
 
 class Leased:
     def __init__(self, log, error=None):
         self.log, self.error = log, error
+
+    def find(self, _name):
+        return None
 
     def arm(self, lease):
         self.log.append(f"arm {lease.name}")
@@ -210,7 +213,7 @@ class Cage:
 
     def __init__(self, log, isolated=None, left=()):
         self.log, self.finding, self.there = log, isolated or passed("isolated"), list(left)
-        self.root = Path("/var/lib/rsp/drills/x")
+        self.root, self.name = Path("/var/lib/rsp/drills/x"), "x"
 
     def lease(self):
         return Sandbox("x", Host(), "postgres", 600).lease()
@@ -223,7 +226,8 @@ class Cage:
         return self.finding
 
     def left(self):
-        return self.there
+        """Nothing before the drill, what is given after it."""
+        return self.there if "arm drill-x" in self.log else []
 
 
 GOOD_RECOVERY = [passed("restored"), passed("target_reached"), passed("same_cluster")]
@@ -436,7 +440,7 @@ def test_plans(free, lease_s, busy, rate, reasons):
             made.check()
 
 
-# --- from options to a drill --------------------------------------------------------------------------------------------
+# --- from options to a drill
 
 
 @pytest.fixture
@@ -625,7 +629,7 @@ def test_evidence_has_no_key_and_no_content(params):
     assert json.loads(kept)["level"] == 6
 
 
-# --- how commands are run -----------------------------------------------------------------------------------------------
+# --- how commands are run
 
 
 class Module:

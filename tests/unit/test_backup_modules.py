@@ -50,7 +50,7 @@ def source(root, tmp_path, monkeypatch):
     return {"service": "postgresql", "stanza": "rsp", "config": str(config)}
 
 
-# --- documentation ---------------------------------------------------------------------------------------------------
+# --- documentation
 
 
 def test_the_fragment_documents_what_the_modules_take():
@@ -77,7 +77,7 @@ def test_examples_are_tasks(module):
         assert any(key.startswith("rsp.platform.") for key in task)
 
 
-# --- backup_info -------------------------------------------------------------------------------------------------------
+# --- backup_info
 
 
 def test_info(source, capsys):
@@ -118,7 +118,7 @@ def test_snapshots_of_consul(tmp_path, source, capsys):
     assert "No such file" in s3["problem"]
 
 
-# --- backup_verify -------------------------------------------------------------------------------------------------------
+# --- backup_verify
 
 PROVED = {"repository": "repo1", "identity": IDENTITY, "escrow": {"repo1": KEY}}
 
@@ -131,23 +131,23 @@ def test_verify_up_to_the_escrow(level, source, capsys):
 
 
 @pytest.mark.parametrize(
-    ("changes", "reached", "tripped", "said"),
+    ("changes", "expected", "said"),
     [
-        ({"escrow": None}, "L2", [], "no key of repo1 came from the escrow"),
-        ({"escrow": {"repo1": "wrong"}}, "L2", ["escrow_decrypts"], "does not open"),
-        ({"identity": None}, "L0", [], "was not said"),
-        ({"identity": "1"}, "L0", ["same_cluster"], "not of 1"),
-        ({"later_s": 3 * 86400}, None, ["fresh", "advancing"], "s are allowed"),
-        ({"policy": {"max_age_s": 5}}, None, ["fresh"], "5 s are allowed"),
-        ({"policy": {"rpo_s": 5}}, None, ["advancing"], "5 s are promised"),
-        ({"level": "L4"}, "L3", [], "L4 restored: was not checked"),
-        ({"level": "L6"}, "L3", [], "L6 canaries_exact: was not checked"),
+        ({"escrow": None}, ("L2", []), "no key of repo1 came from the escrow"),
+        ({"escrow": {"repo1": "wrong"}}, ("L2", ["escrow_decrypts"]), "does not open"),
+        ({"identity": None}, ("L0", []), "was not said"),
+        ({"identity": "1"}, ("L0", ["same_cluster"]), "not of 1"),
+        ({"later_s": 3 * 86400}, (None, ["fresh", "advancing"]), "s are allowed"),
+        ({"policy": {"max_age_s": 5}}, (None, ["fresh"]), "5 s are allowed"),
+        ({"policy": {"rpo_s": 5}}, (None, ["advancing"]), "5 s are promised"),
+        ({"level": "L4"}, ("L3", []), "L4 restored: was not checked"),
+        ({"level": "L6"}, ("L3", []), "L6 canaries_exact: was not checked"),
     ],
 )
-def test_verify_says_how_far_it_came(changes, reached, tripped, said, source, capsys):
+def test_verify_says_how_far_it_came(changes, expected, said, source, capsys):
     arguments = {name: value for name, value in {**source, **PROVED, **changes}.items() if value is not None}
     result = call(backup_verify.main, capsys, **arguments)
-    assert (result["rc"], result["reached"], result["tripped"]) == (1, reached, tripped)
+    assert (result["rc"], (result["reached"], result["tripped"])) == (1, expected)
     assert said in result["msg"]
 
 
@@ -213,7 +213,7 @@ def test_a_drill_does_not_repair_what_reads_badly(source, root, capsys):
     assert result["reached"] == "L0"
 
 
-# --- restore_drill: its refusals have a table of their own in test_backup_drill ------------------------------------------
+# --- restore_drill: its refusals have a table of their own in test_backup_drill
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def test_bad_input_of_the_drill(changes, said, drill, capsys):
     assert said in result["msg"]
 
 
-# --- backup_retention -----------------------------------------------------------------------------------------------------
+# --- backup_retention
 
 KEPT = {"policy": {"min_points": 3, "min_span_s": 0}}
 
@@ -380,13 +380,13 @@ def test_bad_input_of_the_probe(probe_, said, source, capsys):
     assert (result["rc"], said in result["msg"]) == (1, True)
 
 
-# --- the probe itself --------------------------------------------------------------------------------------------------------
+# --- the probe itself
 
 
 class Store:
     """A bucket: versions are kept or not, deletes refused or not."""
 
-    def __init__(self, locked=True, versions=True, bypass=False, put=200, says=403, keeps=True):
+    def __init__(self, *, locked=True, versions=True, bypass=False, put=200, says=403, keeps=True):
         self.locked, self.versions, self.bypass, self.put, self.says, self.keeps = (
             locked,
             versions,
@@ -451,7 +451,7 @@ def test_nobody_answers():
         object_lock.exchange_with(Bucket("https://a", "b", "r", "a", "s", "/none/ca.crt"))
 
 
-# --- backup_tamper -------------------------------------------------------------------------------------------------------------
+# --- backup_tamper
 
 
 def test_a_copy_is_made_broken_and_removed(root, tmp_path, capsys):
@@ -500,7 +500,7 @@ def test_bad_input_of_tamper(changes, said, root, tmp_path, capsys):
     assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
 
 
-# --- backup_report ---------------------------------------------------------------------------------------------------------------
+# --- backup_report
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_a_rotten_base_spoils_every_point_of_its_chain(broken):
         assert "chain_complete" in tripped(findings(copy, label=label))
 
 
-# --- snapshots -------------------------------------------------------------------------------------------------
+# --- snapshots
 
 
 def snapshots(folder: Path) -> Path:
@@ -189,7 +189,7 @@ def test_faults_of_snapshots(kind, tmp_path):
     assert CONSUL[kind].trips in tripped(read_snapshots(copy, CONSUL[kind].asks)[1])
 
 
-# --- the table of faults itself ----------------------------------------------------------------------------------
+# --- the table of faults itself
 
 
 def test_every_fault_names_a_check_that_is_there():
@@ -246,7 +246,7 @@ def test_every_row_of_the_matrix_has_a_kind(row):
     assert kind.stage == "restored" or kind.files is not None or kind.asks
 
 
-# --- copies only -------------------------------------------------------------------------------------------------
+# --- copies only
 
 
 @pytest.fixture

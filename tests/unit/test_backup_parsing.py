@@ -14,7 +14,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.backup.model import B
 from ansible_collections.rsp.platform.plugins.module_utils.backup.recovery import Target
 from backup_data import FULL, HISTORY, IDENTITY, INCR, SEGMENTS, recorded, signed, snapshot
 
-# --- info --------------------------------------------------------------------------------------------------------
+# --- info
 
 
 def test_info_of_two_repositories():
@@ -99,7 +99,7 @@ def test_a_point_that_is_not_there():
         first.point("20200101-000000F")
 
 
-# --- verify: every text below came with exit code 0 -----------------------------------------------------------------
+# --- verify: every text below came with exit code 0
 
 CLEAN = f"""stanza: rsp
 status: ok
@@ -202,7 +202,7 @@ def test_secrets_of_a_catalogue_are_never_said():
     assert "1AdRSr6d" not in pgbackrest.scrubbed(text)
 
 
-# --- catalogues and their copies ------------------------------------------------------------------------------------
+# --- catalogues and their copies
 
 GOOD = signed("[backrest]\nbackrest-format=5\n")
 
@@ -269,7 +269,7 @@ def test_listing():
             pgbackrest.parse_listing(bad)
 
 
-# --- the configuration of a drill ------------------------------------------------------------------------------------
+# --- the configuration of a drill
 
 HOST = """[global]
 process-max=2
@@ -323,7 +323,7 @@ def test_repositories_that_another_host_decrypts():
     assert pgbackrest_config.remote(HOST) == frozenset()
 
 
-# --- WAL -------------------------------------------------------------------------------------------------------------
+# --- WAL
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_the_newest_segment_and_how_names_are_shown():
     assert wal.shown(SEGMENTS).endswith(f"and {len(SEGMENTS) - 5} more")
 
 
-# --- targets and where recovery ended ----------------------------------------------------------------------------------
+# --- targets and where recovery ended
 
 UP = {"recovering": True, "paused": True, "replayed": "0/F000308"}
 TIME = "2026-11-25 09:15:34.534749+00"
@@ -556,7 +556,7 @@ def test_pg_control():
             recovery.parse_controldata(cut)
 
 
-# --- snapshots of Consul -------------------------------------------------------------------------------------------------
+# --- snapshots of Consul
 
 
 def test_a_snapshot_that_consul_made():
@@ -578,7 +578,7 @@ def rebuilt(**changes):
                 member = tarfile.TarInfo(name)
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
-    return gzip.compress(out.getvalue())
+    return gzip.compress(out.getvalue(), mtime=0)
 
 
 def flipped(data, place):
@@ -604,7 +604,7 @@ def test_a_flipped_byte_anywhere_is_seen(place):
         (rebuilt(**{"state.bin": b"half of it"}), "does not have the checksum"),
         (rebuilt(**{"SHA256SUMS": b""}), "does not have the checksum"),
         (rebuilt(**{"SHA256SUMS": b"x"}), "can't be read"),
-        (gzip.compress(b"no archive"), "can't be read"),
+        (gzip.compress(b"no archive", mtime=0), "can't be read"),
     ],
 )
 def test_snapshots_that_are_broken(data, said):

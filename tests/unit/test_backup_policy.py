@@ -22,7 +22,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.backup.model import (
 from ansible_collections.rsp.platform.plugins.module_utils.backup.policy import DAY, Policy
 from backup_data import NOW, point, repository
 
-# --- the ladder ----------------------------------------------------------------------------------------------------
+# --- the ladder
 
 NEEDED = {
     Level.EXISTS: ("exists", "fresh"),
@@ -109,7 +109,7 @@ def test_every_check_says_what_it_asks():
     assert all(about and isinstance(level, Level) for level, about in CHECKS.values())
 
 
-# --- policy ----------------------------------------------------------------------------------------------------------
+# --- policy
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_the_age_of_a_proof(age, said):
     assert (reason is None) if said is None else (said in reason)
 
 
-# --- samples and coverage ------------------------------------------------------------------------------------------------
+# --- samples and coverage
 
 POINTS = days(5, 4, 3, 2, 1)
 
@@ -287,7 +287,7 @@ def test_coverage(labels, proved, share, week, never):
     assert (seen["share"], seen["within"]["7d"], seen["never"]) == (share, week, never)
 
 
-# --- 3-2-1-1-0 -----------------------------------------------------------------------------------------------------------
+# --- 3-2-1-1-0
 
 PRODUCTION = Copy("live", "zone-a", "disk", production=True)
 NEAR = Copy("repo1", "zone-m", "disk", errors=0)
@@ -320,7 +320,7 @@ def test_a_copy_from_options():
     assert copy_from(entry) == Copy("x", "a", "disk", True)
 
 
-# --- stages ---------------------------------------------------------------------------------------------------------------
+# --- stages
 
 
 def test_stages_are_measured_also_when_they_fail():
@@ -355,7 +355,7 @@ def test_what_production_would_take(size, real, seconds, doubt):
     assert (seen["seconds"], seen["uncertainty"]) == (seconds, doubt)
 
 
-# --- evidence ---------------------------------------------------------------------------------------------------------------
+# --- evidence
 
 
 def body(label="a", level=6, proved=True, **more):
@@ -429,7 +429,7 @@ def test_what_no_json_can_hold_is_refused(tmp_path):
         record.append(tmp_path / "p.jsonl", "t", {"x": float("nan")})
 
 
-# --- the report --------------------------------------------------------------------------------------------------------------
+# --- the report
 
 STORE = "postgresql/rsp"
 

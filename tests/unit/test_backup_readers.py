@@ -41,7 +41,7 @@ def read(run, level=Level.ESCROW, expected=SOUND, label="latest", **options):
     return {f.check: f for f in driver.verify(repository, repository.point(label), level, expected)}, driver
 
 
-# --- pgBackRest ----------------------------------------------------------------------------------------------------
+# --- pgBackRest
 
 
 def test_each_level_asks_only_what_it_needs(root):
@@ -188,7 +188,7 @@ def test_a_repository_with_a_problem_is_asked_no_more(root):
     assert judge(Level.BYTES, found.values(), driver.needed).reached is None
 
 
-# --- Consul ----------------------------------------------------------------------------------------------------------
+# --- Consul
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def test_what_came_into_a_directory(snapshots):
     assert driver.pushed(before, {}) == ["00.snap is gone or changed", "notes.txt is gone or changed"]
 
 
-# --- what all drivers keep ---------------------------------------------------------------------------------------------
+# --- what all drivers keep
 
 
 def drivers(tmp_path):

@@ -100,7 +100,7 @@ def copy(cage, tmp_path, target=AT, **options):
     )
 
 
-# --- the fetch ------------------------------------------------------------------------------------------------------
+# --- the fetch
 
 
 def test_the_backup_and_all_wal_that_it_needs_are_fetched(cage, tmp_path):
@@ -156,7 +156,7 @@ def test_how_much_wal_a_target_needs(target, last, cage, tmp_path):
     assert [argv[-2] for argv, _options in cage.named("wal")][-1] == last
 
 
-# --- the engine -----------------------------------------------------------------------------------------------------
+# --- the engine
 
 
 def test_the_engine_archives_nothing_follows_nobody_and_loads_nothing(cage, tmp_path):
@@ -247,7 +247,7 @@ def test_whose_data_these_are(identity, outcome, cage, tmp_path):
     assert recovered(cage, tmp_path, identity=identity)["same_cluster"].outcome == outcome
 
 
-# --- what the engine finds --------------------------------------------------------------------------------------------
+# --- what the engine finds
 
 HEAP = """heap table "postgres.public.rsp_planted":
     ERROR:  invalid page in block 0 of relation base/5/24576
@@ -259,18 +259,19 @@ INDEX = """btree index "postgres.public.rsp_planted_id_idx":
 
 
 @pytest.mark.parametrize(
-    ("amcheck", "collations", "checksums", "tripped"),
+    ("answers", "tripped"),
     [
-        ((0, "", ""), "\n", (0, SOUND, ""), set()),
-        ((2, HEAP, WARNING), "\n", (1, TORN, ""), {"pages_whole"}),
-        ((2, HEAP, ""), "\n", (0, SOUND, ""), {"pages_whole"}),
-        ((0, "", ""), "\n", (1, TORN, ""), {"pages_whole"}),
-        ((2, INDEX, ""), "\n", (0, SOUND, ""), {"indexes_whole"}),
-        ((0, "", ""), "database shop\n", (0, SOUND, ""), {"collations_same"}),
-        ((2, INDEX, ""), "collation ru\n", (1, TORN, ""), {"indexes_whole", "collations_same", "pages_whole"}),
+        (((0, "", ""), "\n", (0, SOUND, "")), set()),
+        (((2, HEAP, WARNING), "\n", (1, TORN, "")), {"pages_whole"}),
+        (((2, HEAP, ""), "\n", (0, SOUND, "")), {"pages_whole"}),
+        (((0, "", ""), "\n", (1, TORN, "")), {"pages_whole"}),
+        (((2, INDEX, ""), "\n", (0, SOUND, "")), {"indexes_whole"}),
+        (((0, "", ""), "database shop\n", (0, SOUND, "")), {"collations_same"}),
+        (((2, INDEX, ""), "collation ru\n", (1, TORN, "")), {"indexes_whole", "collations_same", "pages_whole"}),
     ],
 )
-def test_what_the_engine_finds(amcheck, collations, checksums, tripped, cage, tmp_path):
+def test_what_the_engine_finds(answers, tripped, cage, tmp_path):
+    amcheck, collations, checksums = answers
     cage.answers |= {"pg_amcheck": [amcheck], "datcollversion": [(0, collations, "")], "pg_checksums": [checksums]}
     scratch = copy(cage, tmp_path)
     scratch.start()
@@ -319,7 +320,7 @@ def test_a_query_that_fails(cage, tmp_path):
         copy(cage, tmp_path).sql("shop", "select 1")
 
 
-# --- faults in the copy -------------------------------------------------------------------------------------------------
+# --- faults in the copy
 
 QUESTIONS = {
     "canary": {"database": "smoke"},
@@ -369,7 +370,7 @@ def test_without_a_fault_nothing_is_done(cage, tmp_path):
     assert cage.steps == []
 
 
-# --- Consul ---------------------------------------------------------------------------------------------------------------
+# --- Consul
 
 INSPECTED = {"Stats": [{"Name": "KVS", "Count": 3}, {"Name": "Index", "Count": 19}, {"Name": "Register", "Count": 3}]}
 

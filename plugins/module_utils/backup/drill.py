@@ -95,7 +95,15 @@ class Drill:
     progress: Callable[[str], None] = lambda _name: None
 
     def run(self) -> tuple[Proof, dict[str, Any]]:
-        """The whole drill; the copy is gone when this returns, or a finding says what is left."""
+        """The whole drill; the copy is gone when this returns, or a finding says what is left.
+
+        Raises:
+            BackupError: a drill of this name is there. Nothing of it is touched, nor is its lease renewed.
+        """
+        ticking = self.leases.find(self.sandbox.lease().name)
+        there = [f"its lease is {ticking.state}"] if ticking else self.sandbox.left()
+        if there:
+            raise BackupError(f"another drill {self.sandbox.name} runs: {', '.join(there)} → wait until it has ended")
         before = self.driver.inventory(self.repository.name)
         self.leases.arm(self.sandbox.lease())  # before the first byte of a copy is on the disk
         findings = list(self.read)
