@@ -205,15 +205,15 @@ def test_no_secret_leaves_the_drill(played, capsys, tmp_path):
 )
 def test_what_goes_wrong_is_named_and_kept(host, changes, expected, played, capsys):
     reached, tripped = expected
-    result, _host = played(capsys, changes, **host)
+    result, one = played(capsys, changes, **host)
     assert (result["rc"], result["reached"]) == (1, reached), result["msg"]
     assert result["tripped"] == tripped
-    [body] = record.proofs(Path(result["invocation"]["module_args"]["evidence"]))
+    [body] = record.proofs(one.base.parent / "e.jsonl")
     assert body["proved"] is False
     assert record.proved([body]) == {}
 
 
-@pytest.mark.parametrize("after", [1, 2, 5, 8])
+@pytest.mark.parametrize("after", [2, 3, 6, 9])
 def test_a_lease_that_fires_in_the_middle_is_the_end(after, played, capsys):
     """The directory is gone under the drill: it must neither go on nor make it anew."""
     result, _host = played(capsys, gone=after)
