@@ -334,3 +334,76 @@ def test_one_snapshot_can_not_be_repeated(tmp_path):
     path.write_bytes(snapshot(20))
     with pytest.raises(BackupError, match="one snapshot only"):
         tamper.repeat(path)
+
+
+# --- how a file is hurt ---
+
+
+@pytest.mark.parametrize("size", [1, 2, 15, 16, 17, 4096, 100_000])
+def test_flipped_bytes_are_others_and_the_size_is_the_same(size, tmp_path):
+    path = tmp_path / "f"
+    data = bytes(n % 251 for n in range(size))
+    path.write_bytes(data)
+    tamper.flip(path)
+    after = path.read_bytes()
+    assert len(after) == size
+    assert after != data
+    assert sum(a != b for a, b in zip(data, after, strict=True)) <= tamper.FLIPPED
+    tamper.flip(path)
+    assert path.read_bytes() == data, "twice is as it was"
+
+
+@pytest.mark.parametrize(("size", "left"), [(0, 0), (1, 0), (2, 1), (4096, 2048), (4097, 2048)])
+def test_a_truncated_file_has_its_first_half(size, left, tmp_path):
+    path = tmp_path / "f"
+    path.write_bytes(bytes(range(256)) * (size // 256 + 1))
+    os.truncate(path, size)
+    before = path.read_bytes()
+    tamper.truncate(path)
+    assert path.read_bytes() == before[:left]
+
+
+def test_files_and_directories_are_removed(tmp_path):
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "f").write_text("x", encoding="utf-8")
+    tamper.remove(tmp_path / "d")
+    tamper.remove(tmp_path / "f")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frozen_job_saves_the_same_again(tmp_path):
+    for name, index in (("1.snap", 20), ("2.snap", 21), ("3.snap.enc", 21)):
+        (tmp_path / name).write_bytes(snapshot(index))
+    tamper.repeat(tmp_path / "2.snap")
+    assert (tmp_path / "2.snap").read_bytes() == snapshot(20)
+    tamper.repeat(tmp_path / "3.snap.enc")
+    assert (tmp_path / "3.snap.enc").read_bytes() == snapshot(20)
+
+
+def test_the_newest_point_is_hurt(live, tmp_path):
+    """A fault in an old point would not be seen by whoever asks for the latest."""
+    copy = tmp_path / "c"
+    tamper.copy_of(live, copy, [str(live)])
+    for kind in ("data_flipped", "manifest_flipped"):
+        [name] = tamper.chosen(copy, kind, [str(live)])
+        assert f"/{INCR}/" in name
+
+
+def test_only_wal_behind_the_last_backup_goes(live, tmp_path):
+    copy = tmp_path / "c"
+    tamper.copy_of(live, copy, [str(live)])
+    names = tamper.chosen(copy, "wal_missing_before_target", [str(live)])
+    kept = {p.name[:24] for p in copy.rglob("0000*-*.gz")} - {Path(name).name[:24] for name in names}
+    assert max(kept) == "00000001000000000000000D"
+    assert len(names) + len(kept) == len(list(live.rglob("0000*-*.gz")))
+
+
+@pytest.mark.parametrize("kind", sorted(COPY_KINDS))
+def test_what_would_be_hurt_is_told_before_it_is(kind, live, tmp_path):
+    if COPY_KINDS[kind].service == "consul":
+        live = snapshots(tmp_path / "live" / "consul")
+    copy = tmp_path / "c"
+    tamper.copy_of(live, copy, [str(live)])
+    first = tamper.chosen(copy, kind, [str(live)])
+    assert first == tamper.chosen(copy, kind, [str(live)]), "a prediction touches nothing"
+    assert bool(first) == (COPY_KINDS[kind].files is not None)
