@@ -81,7 +81,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.backup.model import (
     Finding,
     unknown,
 )
-from ansible_collections.rsp.platform.plugins.module_utils.backup.object_lock import Bucket, exchange_with, probe
+from ansible_collections.rsp.platform.plugins.module_utils.backup.object_lock import client_of, probe
 from ansible_collections.rsp.platform.plugins.module_utils.backup.opening import (
     expected_from,
     open_driver,
@@ -107,8 +107,7 @@ def lock(asked: dict[str, Any] | None, check: bool, now: float) -> Finding | Non
         return None
     if check:
         return unknown("object_lock", "check mode tries no delete")
-    keys = {name: asked[name] for name in ("endpoint", "region", "access_key", "secret_key", "ca_path")}
-    return probe(exchange_with(Bucket(name=asked["bucket"], **keys)), asked["bucket"], now)
+    return probe(client_of(asked), asked["bucket"], now)
 
 
 def judged(params: dict[str, Any], driver: Any, now: float, locked: Finding | None) -> list[tuple[str, Finding]]:

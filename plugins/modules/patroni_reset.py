@@ -40,6 +40,7 @@ system_id:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.store import reset_argv
 
 
@@ -51,7 +52,7 @@ def main() -> None:
     if not params["system_id"].isdecimal():
         module.fail_json(msg=f"{params['system_id']!r} is no system identifier")
     argv = reset_argv(params["patroni_dir"], params["system_id"], module.check_mode)
-    code, _out, err = module.run_command(argv, cwd="/")
+    code, _out, err = runner(module, cwd="/")(argv)
     if code != 0:
         said = (err.strip().splitlines() or [f"it ended with {code}"])[-1]
         module.fail_json(msg=f"Patroni's store was not reset: {said}", rc=code)

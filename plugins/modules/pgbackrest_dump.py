@@ -46,10 +46,10 @@ files:
   elements: str
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.dump import Source, dump
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
@@ -64,11 +64,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     params = module.params
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv), cwd="/")
-        return int(code), str(out), str(err)
-
-    source = Source(run, Path(params["bin_dir"]), Path(params["socket_dir"]), params["port"])
+    source = Source(runner(module, cwd="/"), Path(params["bin_dir"]), Path(params["socket_dir"]), params["port"])
     try:
         files = dump(source, params["databases"], Path(params["directory"]), module.check_mode)
     except (DriverError, OSError) as err:

@@ -86,11 +86,12 @@ aside:
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.host import free_mb
 from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.commands import Pgbackrest
 from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.restore import Places, Restore
@@ -144,13 +145,9 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options(), mutually_exclusive=exclusive, supports_check_mode=True)
     params = module.params
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv), cwd="/")
-        return int(code), str(out), str(err)
-
     data, programs, sockets = (Path(params[name]) for name in ("data_dir", "bin_dir", "socket_dir"))
     places = Places(data, programs, sockets, params["port"])
-    restore = Restore(run, params["stanza"], places, params["databases"], params["archive"])
+    restore = Restore(runner(module, cwd="/"), params["stanza"], places, params["databases"], params["archive"])
     try:
         result = carry_out(params, restore, module.check_mode)
     except (DriverError, OSError) as err:

@@ -54,9 +54,9 @@ proved:
   type: bool
 """
 
-from collections.abc import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.commands import Pgbackrest
 from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.stanza import bring_in_line
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
@@ -75,13 +75,9 @@ def main() -> None:
     if module.check_mode and params["fresh"]:
         module.exit_json(changed=True, made=params["repositories"], proved=False)
 
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
     try:
         wanted = params["repositories"]
-        made = bring_in_line(Pgbackrest(run, params["stanza"]), wanted, params["prove"], module.check_mode)
+        made = bring_in_line(Pgbackrest(runner(module), params["stanza"]), wanted, params["prove"], module.check_mode)
     except DriverError as err:
         module.fail_json(msg=str(err), **err.result)
     module.exit_json(changed=bool(made), made=made, proved=params["prove"] and not module.check_mode)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,13 @@ import yaml
 from ansible_collections.rsp.platform.plugins.doc_fragments.backup import ModuleDocFragment
 from ansible_collections.rsp.platform.plugins.module_utils.backup import object_lock, opening, plant, record
 from ansible_collections.rsp.platform.plugins.module_utils.backup.drill_options import drill_options
-from ansible_collections.rsp.platform.plugins.module_utils.backup.model import BackupError, Level, judge, passed
-from ansible_collections.rsp.platform.plugins.module_utils.backup.object_lock import Bucket, probe, signed
+from ansible_collections.rsp.platform.plugins.module_utils.backup.model import Level, judge, passed
+from ansible_collections.rsp.platform.plugins.module_utils.backup.object_lock import probe
 from ansible_collections.rsp.platform.plugins.module_utils.backup.policy import policy_options
 from ansible_collections.rsp.platform.plugins.module_utils.backup.postgresql import NEEDED
+from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection
+from ansible_collections.rsp.platform.plugins.module_utils.s3.client import Answer, S3Client
+from ansible_collections.rsp.platform.plugins.module_utils.s3.sign import Account
 from ansible_collections.rsp.platform.plugins.modules import (
     backup_info,
     backup_report,
@@ -94,7 +96,7 @@ def test_info(source, capsys):
         ({"service": "kafka"}, "must be one of: consul, postgresql"),
         ({"service": None}, "missing required arguments: service"),
         ({"stanza": None}, "needs a stanza"),
-        ({"stanza": "other"}, "does not know the stanza other"),
+        ({"stanza": "other"}, "says nothing of stanza other"),
         ({"config": "/none/pgbackrest.conf"}, "No such file"),
         ({"options": ["repo1-path=/x"]}, "only --name=value"),
         ({"options": ["--repo1-cipher-pass=x"]}, "never a key"),
@@ -359,14 +361,14 @@ COPIES = [
 
 @pytest.mark.parametrize(("refuses", "rc"), [(True, 0), (False, 1)])
 def test_the_probe_answers_for_its_copy(refuses, rc, source, capsys, monkeypatch):
-    monkeypatch.setattr(backup_retention, "exchange_with", lambda _bucket: Store(locked=refuses))
+    monkeypatch.setattr(backup_retention, "client_of", lambda _asked: Store(locked=refuses).client())
     result = call(backup_retention.main, capsys, **source, **KEPT, copies=COPIES, probe={**BUCKET, "copy": "repo2"})
     assert result["rc"] == rc, result
     assert result["tripped"] == ([] if refuses else ["copies_apart", "object_lock"])
 
 
 def test_check_mode_tries_no_delete(source, capsys, monkeypatch):
-    monkeypatch.setattr(backup_retention, "exchange_with", lambda _bucket: pytest.fail("asked"))
+    monkeypatch.setattr(backup_retention, "client_of", lambda _asked: pytest.fail("asked"))
     result = call(backup_retention.main, capsys, check=True, **source, **KEPT, probe=BUCKET)
     assert "check mode tries no delete" in result["msg"]
 
@@ -395,60 +397,58 @@ class Store:
             says,
             keeps,
         )
-        self.asked = []
+        self.asked, self.body, self.hidden = [], b"", False
 
-    def __call__(self, method, target, body):
-        self.asked.append((method, target))
-        if method == "PUT":
-            return self.put, {"x-amz-version-id": "v/1"} if self.versions else {}, "<Code>NoSuchBucket</Code>"
-        if method == "GET":
-            return (200 if self.keeps else 404), {}, ""
-        if self.locked and not (method == "DELETE!" and self.bypass):
-            return self.says, {}, "<Error><Code>AccessDenied</Code></Error>"
-        return 204, {}, ""
+    def client(self):
+        return S3Client(Connection("https://10.0.0.1:7443"), Account("who-asks", "long-secret-of-s3"), exchange=self)
+
+    def __call__(self, request, headers):
+        self.asked.append((request.method, request.path))
+        version = request.query.get("versionId")
+        if request.method == "PUT":
+            self.body = request.body
+            made = {"x-amz-version-id": "v/1"} if self.versions else {}
+            return Answer(self.put, b"<Error><Code>NoSuchBucket</Code></Error>", made)
+        if request.method == "GET":
+            there = self.keeps if version else not self.hidden
+            return Answer(200 if there else 404, self.body if there else b"")
+        if not version:
+            self.hidden = True
+        elif self.locked and not ("x-amz-bypass-governance-retention" in headers and self.bypass):
+            return Answer(self.says, b"<Error><Code>AccessDenied</Code></Error>")
+        return Answer(204, b"")
 
 
 @pytest.mark.parametrize(
     ("store", "outcome", "said"),
     [
         (Store(), "passed", ""),
-        (Store(locked=False), "failed", "a version in b could be deleted"),
-        (Store(bypass=True), "failed", "could be deleted with governance bypass"),
-        (Store(versions=False), "failed", "keeps no versions"),
-        (Store(put=404), "unknown", "could not be written: 404 NoSuchBucket"),
-        (Store(says=503), "unknown", "503 AccessDenied, which is no refusal"),
+        (Store(locked=False), "failed", "version v/1 was deleted: the object lock does not hold"),
+        (Store(bypass=True), "failed", "was deleted with a bypass of the lock"),
+        (Store(versions=False), "failed", "the write made no version"),
+        (Store(put=404), "unknown", "404 NoSuchBucket"),
+        (Store(says=503), "unknown", "503 AccessDenied"),
+        (Store(says=401), "unknown", "401 AccessDenied"),
         (Store(says=409), "passed", ""),
-        (Store(keeps=False), "failed", "the delete was refused, but the version is gone"),
+        (Store(keeps=False), "failed", "the locked version is not what was written"),
     ],
 )
 def test_a_delete_is_tried(store, outcome, said):
-    finding = probe(store, "b", NOW)
+    finding = probe(store.client(), "b", NOW)
     assert finding.outcome == outcome
     assert said in finding.reason
-    assert all(object_lock.PROBE in target for _method, target in store.asked), "nobody else's object is touched"
+    assert all(object_lock.PROBE in path for _method, path in store.asked), "nobody else's object is touched"
 
 
-def test_the_signature_is_the_one_of_the_documentation():
-    """AWS' own example of version 4: GET of test.txt with a range, 24 May 2013."""
-    bucket = Bucket(
-        "https://examplebucket.s3.amazonaws.com",
-        "examplebucket",
-        "us-east-1",
-        "AKIAIOSFODNN7EXAMPLE",
-        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-    )
-    at = datetime(2013, 5, 24, tzinfo=UTC)
-    headers = signed(bucket, "GET", "/test.txt", body=b"", now=at, more={"range": "bytes=0-9"})
-    assert headers["authorization"].endswith("f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41")
-    assert "wJalrXUtnFEMI" not in str(headers) + repr(bucket)
-
-
-def test_nobody_answers():
-    exchange = object_lock.exchange_with(Bucket("https://127.0.0.1:1", "b", "r", "a", "s"))
-    with pytest.raises(BackupError, match=r"https://127\.0\.0\.1:1: "):
-        exchange("PUT", "/b/x", b"")
-    with pytest.raises(BackupError, match="No such file"):
-        object_lock.exchange_with(Bucket("https://a", "b", "r", "a", "s", "/none/ca.crt"))
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"endpoint": "https://127.0.0.1:1"}, "could not be tried"), ({"ca_path": "/none/ca.crt"}, "/none/ca.crt")],
+)
+def test_nobody_answers(changes, said):
+    client = object_lock.client_of({**BUCKET, "region": "us-east-1", "ca_path": None, **changes})
+    finding = probe(client, "b", NOW)
+    assert (finding.outcome, said in finding.reason) == ("unknown", True)
+    assert "long-secret" not in finding.reason
 
 
 # --- backup_tamper

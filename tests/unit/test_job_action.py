@@ -357,6 +357,10 @@ BAD: dict[str, tuple[str, tuple[str, ...], str, str, str]] = {
         "restore_drill", ("service=consul", "lsn=0/B022480"),
         'lsn = "0/B022480"', "job restore_drill takes it for postgresql only, not for consul", "leave it out",
     ),
+    "a drill that ends twice": (
+        "restore_drill", ("service=postgresql", "lsn=0/B022480", "xid=7"),
+        'xid = "7"', "lsn and xid can't be given together", "keep one, lsn for example",
+    ),
     "token zero": ("restore_drill", ("service=postgresql", "token=0"), "token = 0", "is outside 1 to 999999999999", ""),
     "a token that is no number": (
         "restore_drill", ("service=postgresql", "token=last"),
@@ -432,6 +436,10 @@ CLEAN: list[tuple[str, tuple[str, ...], dict[str, object]]] = [
     ("chaos", ("service=consul", "experiment=consul_leader_killed"), {"control": False, "approval": None}),
     ("game_day", ("service=postgresql", "experiments=postgresql_primary_killed"),
      {"experiments": ["postgresql_primary_killed"], "control": False}),
+    ("backup", ("service=postgresql", "type=full"), {"type": "full", "cluster": PG}),
+    ("restore", ("service=postgresql", "point=before_sale", f"confirm={PG}"), {"point": "before_sale", "time": None}),
+    ("restore_side", ("service=postgresql", "member=pg-c-1", "side=x"), {"members": ["pg-c-1"], "databases": None}),
+    ("disaster_recovery", ("repository=2", "confirm=rsp-staging"), {"services": ["consul", "postgresql"]}),
     ("restore_drill", ("service=postgresql", "token=4711", "repository=2", "label=sample"),
      {"token": 4711, "repository": 2, "label": "sample", "level": "L6", "copy_s": 3600, "cluster": PG}),
     ("restore_drill", ("service=postgresql", "label=20261125-091508F_20261125-091529I", "lsn=0/F000280"),
@@ -447,11 +455,14 @@ CLEAN: list[tuple[str, tuple[str, ...], dict[str, object]]] = [
     ("apply", ("service=postgresql", f"plan={HASH}"), {"plan": HASH}),
 ]  # fmt: skip
 
+# Their bad calls are a table of their own: test_backup_jobs.py
+JUDGED_IN_BACKUP_JOBS = {"backup", "restore", "restore_side", "disaster_recovery"}
+
 
 def test_there_are_enough_rows():
     assert len(BAD) >= 25
     assert {row[0] for row in CLEAN} == set(TABLE.jobs), "every job has a clean twin"
-    assert {row[0] for row in BAD.values()} >= set(TABLE.jobs) - {"plan"}
+    assert {row[0] for row in BAD.values()} >= set(TABLE.jobs) - {"plan"} - JUDGED_IN_BACKUP_JOBS
 
 
 @pytest.mark.parametrize("name", BAD)

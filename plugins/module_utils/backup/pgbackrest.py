@@ -11,9 +11,11 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.backup.model import BackupError, Point, Repository
 from ansible_collections.rsp.platform.plugins.module_utils.backup.wal import ARCHIVED
+from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest import info
+from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.info import scrubbed
+from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 ERROR = re.compile(r"ERROR: \[(\d{3})\]: ?(.*)")
-SECRET = re.compile(r'(cipher-pass|cipher-subpass)(["=: ]+)[^\s,}]+')
 ARCHIVE_LINE = re.compile(r"archiveId: (\S+), total WAL checked: (\d+), total valid WAL: (\d+)")
 BACKUP_LINE = re.compile(r"backup: (\S+), status: (\w[\w ]*), total files checked: (\d+), total valid files: (\d+)")
 COUNTS = re.compile(r"(missing|checksum invalid|size invalid|other): (\d+)")
@@ -53,63 +55,46 @@ def error_of(text: str) -> str:
     return scrubbed(words) or "it said nothing"
 
 
-def scrubbed(text: str) -> str:
-    """The text without passphrases and unprintable bytes: info prints what it could not decrypt."""
-    return SECRET.sub(r"\1\2<redacted>", "".join(c if c.isprintable() and c != "\ufffd" else " " for c in text))
-
-
 def parse_info(text: str, stanza: str) -> tuple[Repository, ...]:
     """`info --output=json` of one stanza, a repository each. Raises BackupError for what can't be understood."""
     try:
-        data = json.loads(text, strict=False)  # with a wrong key it prints what it could not decrypt, as it is
-        entry = next((each for each in data if each["name"] == stanza), None)
-        if entry is None:
-            raise BackupError(f"pgbackrest info does not know the stanza {stanza}")
-        return tuple(_repository(repo, entry) for repo in entry["repo"])
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise BackupError(f"pgbackrest info can't be understood: {scrubbed(str(err))}") from err
+        found = info.parse(text, stanza)
+    except DriverError as err:
+        raise BackupError(str(err)) from None
+    return tuple(_repository(found, number) for number in sorted(found.repos))
 
 
-def _repository(repo: Mapping[str, Any], entry: Mapping[str, Any]) -> Repository:
-    key, status = repo["key"], repo["status"]
-    systems = {d["id"]: str(d["system-id"]) for d in entry["db"] if d["repo-key"] == key}
-    points = tuple(
-        _point(each, key, systems.get(each["database"]["id"]))
-        for each in entry["backup"]
-        if each["database"]["repo-key"] == key
-    )
-    archives = [a for a in entry["archive"] if a["database"]["repo-key"] == key and a.get("max")]
-    last: Mapping[str, Any] = max(archives, key=lambda a: a["database"]["id"], default={})
-    problem = None if status["code"] == 0 else scrubbed(f"{status['code']} {status['message']}")[:300].strip()
+def _repository(stanza: info.Stanza, number: int) -> Repository:
+    code, message = stanza.repos[number]
+    systems = [system for (repo, _database), system in sorted(stanza.systems.items()) if repo == number]
+    archives = [each for each in stanza.archives if each.repo == number and each.last]
+    last = max(archives, key=lambda each: each.database, default=None)
     return Repository(
-        name=f"repo{key}",
-        points=tuple(sorted(points, key=lambda p: p.stopped)),
-        problem=problem,
-        cipher=str(repo.get("cipher", "none")),
-        identities=tuple(dict.fromkeys(systems.values())),
-        oldest=last.get("min"),
-        newest=last.get("max"),
-        busy=bool(entry["status"]["lock"]["backup"]["held"]),
+        name=f"repo{number}",
+        points=tuple(_point(backup, stanza) for backup in stanza.of(number)),
+        problem=None if code == info.OK else f"{code} {message}",
+        cipher=stanza.ciphers[number],
+        identities=tuple(dict.fromkeys(systems)),
+        oldest=last.first if last else None,
+        newest=last.last if last else None,
+        busy=stanza.running,
     )
 
 
-def _point(entry: Mapping[str, Any], key: int, system: str | None) -> Point:
-    archive, times = entry.get("archive") or {}, entry["timestamp"]
-    errors = ("pages failed their checksum when it was taken",) if entry.get("error") else ()
-    start = archive.get("start") or ""
+def _point(backup: info.Backup, stanza: info.Stanza) -> Point:
     return Point(
-        label=entry["label"],
-        repository=f"repo{key}",
-        kind=entry["type"],
-        started=float(times["start"]),
-        stopped=float(times["stop"]),
-        size=int(entry["info"]["size"]),
-        start=start,
-        stop=archive.get("stop") or "",
-        needs=tuple(entry.get("reference") or ()),
-        errors=errors,
-        identity=system,
-        timeline=int(start[:8], 16) if start else None,
+        label=backup.label,
+        repository=f"repo{backup.repo}",
+        kind=backup.kind,
+        started=float(backup.start),
+        stopped=float(backup.stop),
+        size=backup.size,
+        start=backup.wal_start,
+        stop=backup.wal_stop,
+        needs=backup.needs,
+        errors=("pages failed their checksum when it was taken",) if backup.error else (),
+        identity=stanza.systems.get((backup.repo, backup.database)),
+        timeline=int(backup.wal_start[:8], 16) if backup.wal_start else None,
     )
 
 

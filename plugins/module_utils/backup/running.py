@@ -8,39 +8,29 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.backup.base import Run
 from ansible_collections.rsp.platform.plugins.module_utils.backup.sandbox import Execute
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 
 
 def as_user(module: Any, user: str) -> Run:
-    """Runs commands as a user, whose environment is kept but for what is given."""
+    """Runs commands as a user, whose environment is kept but for what is given; 127 when there is no such program.
+
+    What is no text comes with surrogates, so it can be turned back into the same bytes: a snapshot comes this way.
+    """
 
     def run(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, str, str]:
         words = ["runuser", "-u", user, "--", *argv] if user else list(argv)
-        code, out, err = module.run_command(words, environ_update=dict(env), encoding=None, handle_exceptions=False)
-        return int(code), text(out), text(err)
+        try:
+            return runner(module, environ_update=dict(env), handle_exceptions=False)(words)
+        except OSError as err:
+            return 127, "", f"{argv[0]}: {err.strerror}"
 
-    return _guarded(run)
+    return run
 
 
 def as_root(module: Any) -> Execute:
     """Runs commands as they are, with a text for their standard input."""
 
     def execute(argv: Sequence[str], stdin: str) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv), data=stdin.encode(), binary_data=True, encoding=None)
-        return int(code), text(out), text(err)
+        return runner(module, data=stdin, binary_data=True)(argv)
 
     return execute
-
-
-def text(data: bytes | str) -> str:
-    """Output as text that can be turned back into the same bytes: a snapshot comes this way, too."""
-    return data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
-
-
-def _guarded(run: Run) -> Run:
-    def guarded(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, str, str]:
-        try:
-            return run(argv, env)
-        except OSError as err:
-            return 127, "", f"{argv[0]}: {err.strerror}"
-
-    return guarded

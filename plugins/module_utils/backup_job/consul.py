@@ -20,13 +20,13 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ansible_collections.rsp.platform.plugins.module_utils.backup_job.record import DONE, FAILED, Copy
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 DAY_S = 86400
 SUFFIX = ".snap.enc"
 CIPHER = ("-aes-256-cbc", "-pbkdf2", "-iter", "600000", "-md", "sha256")
-Run = Callable[[Sequence[str]], tuple[int, str, str]]
 
 
 class Store(Protocol):

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.backup_job import consul
 from ansible_collections.rsp.platform.plugins.module_utils.backup_job.bucket import BucketStore
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 PLACES = ("files", "s3")
@@ -24,7 +25,7 @@ class Found:
     raw: bytes
 
 
-def found(config: Mapping[str, Any], place: str, label: str, run: consul.Run) -> Found:
+def found(config: Mapping[str, Any], place: str, label: str, run: Run) -> Found:
     """The snapshot, decrypted and inspected. Raises DriverError when it is not there or not whole."""
     if place == "files":
         directory = Path(config["directory"])

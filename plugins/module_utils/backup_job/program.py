@@ -30,6 +30,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.backup_job.record imp
     verdict,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.cluster_lock import Lock
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.lock_consul import ConsulLocks
 from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.commands import Pgbackrest
 from ansible_collections.rsp.platform.plugins.module_utils.services import open_driver
@@ -45,7 +46,7 @@ Config = Mapping[str, Any]
 class Ports:
     """Everything that is outside: commands, time, the lock, the service. Tests hand in their own."""
 
-    run: Callable[[Sequence[str]], tuple[int, str, str]]
+    run: Run
     clock: Callable[[], float]
     lock: Callable[[Config], Lock | None]
     state: Callable[[Config], ServiceState]

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.info import Stanza, parse
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 PROGRAM = "/usr/bin/pgbackrest"
 LAST_LINES = 6
 STANDBY = {"require": "y", "prefer": "prefer", "never": "n"}
-
-Run = Callable[[Sequence[str]], tuple[int, str, str]]
 
 
 @dataclass(frozen=True, slots=True)

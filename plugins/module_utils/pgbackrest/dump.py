@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.commands import Run
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 OK, NO_STANZA, NO_BACKUP = 0, 1, 2
 DAY_S = 86400
+SECRET = re.compile(r'(cipher-pass|cipher-subpass)(["=: ]+)[^\s,}]+')
+MESSAGE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Backup:
         stored: bytes that the backup itself added to the repository; None when pgBackRest does not say.
         needs: labels without which it can't be restored.
         lsn_stop: from here on it is consistent.
+        wal_start, wal_stop: first and last segment that it needs; empty when pgBackRest does not say.
         error: page checksums failed while it was made; None: it was not looked at.
     """
 
@@ -40,6 +44,8 @@ class Backup:
     lsn_stop: str
     database: int
     error: bool | None = None
+    wal_start: str = ""
+    wal_stop: str = ""
 
     @property
     def full(self) -> str:
@@ -65,6 +71,7 @@ class Stanza:
         repos: repository → (code, message); 0 is good, 2 only lacks a backup.
         systems: (repository, database) → system identifier.
         running: a backup runs at this moment.
+        ciphers: repository → none, or the name of its cipher.
     """
 
     name: str
@@ -75,25 +82,35 @@ class Stanza:
     archives: tuple[Archive, ...]
     systems: Mapping[tuple[int, int], str]
     running: bool = False
+    ciphers: Mapping[int, str] = field(default_factory=dict)
 
     def of(self, repo: int) -> tuple[Backup, ...]:
         """Backups of one repository, the oldest first."""
         return tuple(backup for backup in self.backups if backup.repo == repo)
 
 
+def scrubbed(text: str) -> str:
+    """The text without passphrases and unprintable bytes: info prints what it could not decrypt."""
+    return SECRET.sub(r"\1\2<redacted>", "".join(c if c.isprintable() and c != "\ufffd" else " " for c in text))
+
+
 def parse(text: str, name: str) -> Stanza:
     """The stanza of that name. Raises DriverError when the answer is no such list."""
     try:
-        [found] = [entry for entry in json.loads(text) if entry["name"] == name]
+        # strict: with a wrong key it prints what it could not decrypt, as it is
+        found = next((entry for entry in json.loads(text, strict=False) if entry["name"] == name), None)
+        if found is None:
+            raise DriverError(f"pgbackrest info says nothing of stanza {name}")
         return Stanza(
             name=name,
             code=int(found["status"]["code"]),
-            message=str(found["status"]["message"]),
-            repos={int(r["key"]): (int(r["status"]["code"]), str(r["status"]["message"])) for r in found["repo"]},
+            message=_message(found["status"]),
+            repos={int(r["key"]): (int(r["status"]["code"]), _message(r["status"])) for r in found["repo"]},
             backups=tuple(sorted(map(_backup, found.get("backup", ())), key=lambda each: (each.stop, each.repo))),
             archives=tuple(map(_archive, found.get("archive", ()))),
             systems={(int(d["repo-key"]), int(d["id"])): str(d["system-id"]) for d in found.get("db", ())},
             running=bool(found["status"].get("lock", {}).get("backup", {}).get("held", False)),
+            ciphers={int(r["key"]): str(r.get("cipher", "none")) for r in found["repo"]},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise DriverError(f"pgbackrest info says nothing of stanza {name} that can be read: {err!r}") from None
@@ -147,7 +164,13 @@ def _backup(entry: Mapping[str, Any]) -> Backup:
         lsn_stop=str((entry.get("lsn") or {}).get("stop", "")),
         database=int(entry["database"]["id"]),
         error=entry.get("error"),
+        wal_start=str((entry.get("archive") or {}).get("start") or ""),
+        wal_stop=str((entry.get("archive") or {}).get("stop") or ""),
     )
+
+
+def _message(status: Mapping[str, Any]) -> str:
+    return scrubbed(str(status["message"]))[:MESSAGE].strip()
 
 
 def _archive(entry: Mapping[str, Any]) -> Archive:

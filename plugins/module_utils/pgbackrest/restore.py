@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.commands import PROGRAM, Run
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
+from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.commands import PROGRAM
 from ansible_collections.rsp.platform.plugins.module_utils.pgbackrest.target import Plan, Target
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 

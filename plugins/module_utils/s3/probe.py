@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from ansible_collections.rsp.platform.plugins.module_utils.s3.client import GONE, S3Client, S3Error
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
-REFUSED = (400, 403, 405)
+REFUSED = (400, 403, 405, 409)
 BYPASS = {"x-amz-bypass-governance-retention": "true"}
+
+
+class NotHeldError(DriverError):
+    """It was tried, and what is promised does not hold. Any other error tells nothing of the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Proof:
 
 
 def prove(client: S3Client, bucket: str, key: str, token: str, locked: bool) -> Proof:
-    """Write, read back, and where a lock is promised, be refused. Raises DriverError for anything else.
+    """Write, read back, and where a lock is promised, be refused. Raises NotHeldError or DriverError for anything else.
 
     The object itself is deleted, which hides it behind a marker; its version stays until the lock ends.
     """
@@ -30,15 +34,18 @@ def prove(client: S3Client, bucket: str, key: str, token: str, locked: bool) -> 
     version = written.headers.get("x-amz-version-id", "")
     got = client.call("GET", bucket, key).body
     if got != token.encode():
-        raise DriverError(f"{place}: another content came back than was written")
-    if locked and not version:
-        raise DriverError(f"{place}: the write made no version → the bucket has no versioning, so no lock either")
+        raise NotHeldError(f"{place}: another content came back than was written")
+    if locked and version in ("", "null"):
+        raise NotHeldError(f"{place}: the write made no version → the bucket has no versioning, so no lock either")
     refused = _refused(client, bucket, key, version) if locked else ""
     client.call("DELETE", bucket, key)
     if client.call("GET", bucket, key, accept=(200, GONE)).status != GONE:
-        raise DriverError(f"{place}: it is still there after its deletion")
-    if locked and client.call("GET", bucket, key, query={"versionId": version}).body != token.encode():
-        raise DriverError(f"{place}: the locked version is not what was written")
+        raise NotHeldError(f"{place}: it is still there after its deletion")
+    if (
+        locked
+        and client.call("GET", bucket, key, query={"versionId": version}, accept=(200, GONE)).body != token.encode()
+    ):
+        raise NotHeldError(f"{place}: the locked version is not what was written")
     return Proof(version, refused)
 
 
@@ -54,5 +61,5 @@ def _refused(client: S3Client, bucket: str, key: str, version: str) -> str:
             said = said or err.code or str(err.status)
         else:
             how = " with a bypass of the lock" if headers else ""
-            raise DriverError(f"{bucket}/{key}: version {version} was deleted{how}: the object lock does not hold")
+            raise NotHeldError(f"{bucket}/{key}: version {version} was deleted{how}: the object lock does not hold")
     return said
