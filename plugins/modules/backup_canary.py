@@ -13,7 +13,7 @@ description:
   - A token goes through the endpoint that clients use, and into the client's O(ledger) once the store has acknowledged
     it. M(rsp.platform.restore_drill) holds a restored copy against that ledger.
   - Tokens are numbered without a gap, each signed together with the one before it. A backup host must not have the key.
-  - For a token every few seconds, run C(canary_stores.py) by a timer of systemd, see C(docs/backup-proofs.md).
+  - Role C(backup) has one written every few seconds by a timer of systemd, see C(docs/backup-proofs.md).
 options:
   state:
     description: V(written) writes one more token. V(read) reads all and fails when they are not a chain without a gap.
@@ -42,9 +42,10 @@ options:
   password_file:
     description: libpq's password file. Needed with O(kind=postgresql).
     type: path
-  url:
-    description: V(https://host:port) of Consul. Needed with O(kind=consul).
-    type: str
+  urls:
+    description: V(https://host:port) of Consul's servers; the first that answers is asked. Needed with O(kind=consul).
+    type: list
+    elements: str
   ca_path:
     description: PEM file of the CA that signed Consul's certificate.
     type: path
@@ -101,7 +102,7 @@ OPTIONS: dict[str, Any] = {
     "ledger": {"type": "path"},
     "conninfo": {"type": "str"},
     "password_file": {"type": "path", "no_log": False},
-    "url": {"type": "str"},
+    "urls": {"type": "list", "elements": "str"},
     "ca_path": {"type": "path"},
     "token_file": {"type": "path", "no_log": False},
 }
@@ -131,7 +132,7 @@ def read(store: Store, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Doorway: options to a store."""
-    needs = [("kind", "postgresql", ["conninfo", "password_file"]), ("kind", "consul", ["url", "token_file"])]
+    needs = [("kind", "postgresql", ["conninfo", "password_file"]), ("kind", "consul", ["urls", "token_file"])]
     needs.append(("state", "written", ["ledger"]))
     module = AnsibleModule(argument_spec=OPTIONS, required_if=needs, supports_check_mode=True)
     params = module.params

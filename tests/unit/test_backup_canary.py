@@ -174,6 +174,58 @@ def test_what_was_refused_is_not_in_the_ledger(tmp_path):
     assert len(canary.read_ledger(ledger)) == 1
 
 
+def test_a_write_without_an_answer_is_found_by_the_next_one(tmp_path):
+    """The store has token 2, and nobody was told: the ledger must not have a hole for ever."""
+    store, ledger = Memory(), tmp_path / "l.jsonl"
+    canary.write(store, KEY, ledger, T0)
+    store.put(following(KEY, STORE, store.last(), T0 + 1))
+    canary.write(store, KEY, ledger, T0 + 2)
+    assert canary.read_ledger(ledger) == store.kept
+    assert canary.problems(canary.read_ledger(ledger), KEY, STORE) == []
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_a_store_that_went_back_begins_another_ledger(tmp_path, kept):
+    """A restore, or a failover that lost what was acknowledged: the old ledger stays as the proof of it."""
+    store, ledger = Memory(), tmp_path / "l.jsonl"
+    for n in range(3):
+        canary.write(store, KEY, ledger, T0 + n)
+    store.kept = store.kept[:kept]
+    canary.write(store, KEY, ledger, T0 + 9)
+    assert len(canary.read_ledger(tmp_path / f"l.jsonl.{round(T0 + 9)}")) == 3
+    assert canary.read_ledger(ledger) == store.kept[-2:]
+    assert canary.problems(canary.read_ledger(ledger), KEY, STORE) == []
+
+
+def test_another_branch_with_the_same_numbers_begins_another_ledger(tmp_path):
+    ledger = tmp_path / "l.jsonl"
+    canary.write(Memory(), KEY, ledger, T0)
+    other = Memory()
+    other.put(following(KEY, STORE, None, T0 + 1))
+    canary.write(other, KEY, ledger, T0 + 2)
+    assert canary.read_ledger(ledger) == other.kept
+    assert len(list(tmp_path.glob("l.jsonl.*"))) == 1
+
+
+def test_a_cut_off_line_goes_before_the_next_is_written(tmp_path):
+    store, ledger = Memory(), tmp_path / "l.jsonl"
+    canary.write(store, KEY, ledger, T0)
+    with ledger.open("a", encoding="utf-8") as out:
+        out.write('{"store": "cut o')
+    canary.write(store, KEY, ledger, T0 + 1)
+    assert canary.read_ledger(ledger) == store.kept
+
+
+def test_a_ledger_does_not_grow_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(canary, "LEDGER_BYTES", 2000)
+    store, ledger = Memory(), tmp_path / "l.jsonl"
+    for n in range(40):
+        canary.write(store, KEY, ledger, T0 + n)
+    found = canary.read_ledger(ledger)
+    assert 2 <= len(found) < 12
+    assert found == store.kept[-len(found) :]
+
+
 def test_a_line_that_was_cut_off_is_left_out(tmp_path):
     """The writer died while it wrote: the token may be in the store, but nobody was told."""
     ledger = tmp_path / "l.jsonl"
@@ -202,8 +254,8 @@ def test_a_ledger_that_is_none(tmp_path):
             {"kind": "postgresql", "store": "x", "conninfo": "host=a password=p", "password_file": "/f"},
             "would be seen in the list of processes",
         ),
-        ({"kind": "consul", "store": "x", "url": "https://a:1"}, "store x: token_file is missing"),
-        ({"kind": "consul", "store": "x", "url": "https://a:1", "token_file": "/none/x"}, "consul: "),
+        ({"kind": "consul", "store": "x", "urls": ["https://a:1"]}, "store x: token_file is missing"),
+        ({"kind": "consul", "store": "x", "urls": ["https://a:1"], "token_file": "/none/x"}, "consul: "),
     ],
 )
 def test_stores_that_can_not_be_opened(entry, said):
@@ -215,7 +267,12 @@ def test_consul_is_asked_over_tls_only(tmp_path):
     (tmp_path / "token").write_text("t", encoding="utf-8")
     with pytest.raises(CanaryError, match="must begin with https"):
         canary_stores.open_store(
-            {"kind": "consul", "store": "x", "url": "http://a:1", "token_file": str(tmp_path / "token")}
+            {
+                "kind": "consul",
+                "store": "x",
+                "urls": ["https://b:1", "http://a:1"],
+                "token_file": str(tmp_path / "token"),
+            }
         )
 
 
@@ -293,7 +350,7 @@ class Kv:
 @pytest.fixture
 def consul(tmp_path):
     (tmp_path / "token").write_text("t\n", encoding="utf-8")
-    entry = {"kind": "consul", "store": STORE, "url": "https://a:8501", "token_file": str(tmp_path / "token")}
+    entry = {"kind": "consul", "store": STORE, "urls": ["https://a:8501"], "token_file": str(tmp_path / "token")}
     store = canary_stores.open_store(entry)
 
     def with_tokens(tokens):
@@ -312,6 +369,30 @@ def test_consul(consul):
     assert store.last() == eleven
     with pytest.raises(CanaryError, match="somebody else writes canaries"):
         store.put(eleven)
+
+
+def test_the_first_server_of_consul_that_answers_is_asked(tmp_path, monkeypatch):
+    (tmp_path / "token").write_text("t\n", encoding="utf-8")
+    entry = {
+        "kind": "consul",
+        "store": STORE,
+        "urls": ["https://a:1", "https://b:1"],
+        "token_file": str(tmp_path / "token"),
+    }
+    store, asked = canary_stores.open_store(entry), []
+
+    def ask(url, *_what):
+        asked.append(url)
+        if url == "https://a:1":
+            raise ConnectionRefusedError("refused")
+        return []
+
+    monkeypatch.setattr(store, "_ask", ask)
+    assert store.tokens() == []
+    assert asked == ["https://a:1", "https://b:1"]
+    monkeypatch.setattr(store, "_urls", ["https://a:1"])
+    with pytest.raises(CanaryError, match="https://a:1: refused"):
+        store.last()
 
 
 def test_an_empty_consul(consul):
@@ -476,7 +557,7 @@ def test_the_module_reads(store, tmp_path, capsys):
     ("changes", "said"),
     [
         ({"conninfo": None}, "conninfo"),
-        ({"kind": "consul"}, "url, token_file|token_file|url"),
+        ({"kind": "consul"}, "urls, token_file|token_file|urls"),
         ({"kind": "redis"}, "must be one of"),
         ({"state": "written"}, "ledger"),
         ({"key": None}, "key"),

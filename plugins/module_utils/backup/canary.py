@@ -19,6 +19,9 @@ from typing import Any
 
 FIRST = "0" * 64
 KEY_BYTES = 16
+# About two weeks of a token every 15 seconds
+LEDGER_BYTES = 32 * 1024 * 1024
+TAIL_BYTES = 4096
 
 
 class CanaryError(Exception):
@@ -148,11 +151,43 @@ def read_ledger(path: Path) -> list[Token]:
 
 
 def write(store: Any, key: bytes, ledger: Path, now: float) -> Token:
-    """One more token into a store, and into the ledger once the store has acknowledged it."""
-    token = following(key, store.name, store.last(), now)
+    """One more token into a store, and into the ledger once the store has acknowledged it.
+
+    The last write may have been stored without an answer: a token that follows the ledger's end is taken into it. A store
+    that has gone back (a restore, a failover that lost writes) or ahead without the ledger is another branch, whose ledger
+    begins anew; the old one is kept aside, because what it says was acknowledged.
+    """
+    last, known = store.last(), _end_of(ledger)
+    token = following(key, store.name, last, now)
     store.put(token)
     ledger.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    follows = last is not None and known is not None and (last.seq, last.previous) == (known.seq + 1, known.mac)
+    if known is not None and last != known and not follows:
+        ledger.replace(ledger.with_name(f"{ledger.name}.{round(now)}"))
+    late = [last] if last is not None and last != known else []
+    if ledger.exists() and ledger.stat().st_size > LEDGER_BYTES:
+        _shorten(ledger)
     with ledger.open("a", encoding="utf-8") as out:
-        out.write(token.text() + "\n")
+        out.write("".join(f"{each.text()}\n" for each in (*late, token)))
         out.flush()
     return token
+
+
+def _end_of(ledger: Path) -> Token | None:
+    """The last token of a ledger, None when there is none; a line that was cut off goes. Raises CanaryError."""
+    if not ledger.exists():
+        return None
+    with ledger.open("rb+") as file:
+        size = file.seek(0, 2)
+        start = file.seek(max(0, size - TAIL_BYTES))
+        whole, newline, _cut = file.read().rpartition(b"\n")
+        file.truncate(start + len(whole) + len(newline))
+    return Token.parse(whole.splitlines()[-1].decode()) if whole else None
+
+
+def _shorten(ledger: Path) -> None:
+    """The newer half stays: a chain may begin anywhere."""
+    lines = ledger.read_text(encoding="utf-8").splitlines(keepends=True)
+    part = ledger.with_name(f".{ledger.name}.part")
+    part.write_text("".join(lines[len(lines) // 2 :]), encoding="utf-8")
+    part.replace(ledger)

@@ -26,7 +26,8 @@ TABLE = "rsp_canary"
 CREATE = f"create table if not exists {TABLE} (seq bigint primary key, token text not null);"
 PREFIX = "rsp/canary"
 KEPT = 1000
-TIMEOUT_S = 20
+KEPT_ROWS = 100000
+TIMEOUT_S = 10
 
 
 class Store(Protocol):
@@ -67,8 +68,10 @@ class PostgresqlStore:
         return Token.parse(lines[0]) if lines else None
 
     def put(self, token: Token) -> None:
-        """One row; the primary key refuses a second writer, who must not go on."""
-        self._sql(" ".join(["insert into", TABLE, f"values ({token.seq:d}, $canary${token.text()}$canary$);"]))
+        """One row, and the oldest goes; the primary key refuses a second writer, who must not go on."""
+        old = " ".join(["delete from", TABLE, f"where seq <= {token.seq - KEPT_ROWS:d};"])
+        new = " ".join(["insert into", TABLE, f"values ({token.seq:d}, $canary${token.text()}$canary$);"])
+        self._sql(f"{new} {old}")
 
     def _sql(self, text: str) -> list[str]:
         try:
@@ -85,18 +88,18 @@ class PostgresqlStore:
 
 
 class ConsulStore:
-    """Keys of Consul, of which the newest are kept; `cas=0` refuses a second writer."""
+    """Keys of Consul, of which the newest are kept; `cas=0` refuses a second writer. The first server that answers is asked."""
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
-        """`entry`: store, url, ca_path, token_file."""
-        self.name, self._url = str(entry["store"]), str(entry["url"]).rstrip("/")
+        """`entry`: store, urls, ca_path, token_file."""
+        self.name, self._urls = str(entry["store"]), [str(url).rstrip("/") for url in entry["urls"]]
         try:
             self._context = ssl.create_default_context(cafile=entry.get("ca_path"))
             self._token = Path(entry["token_file"]).read_text(encoding="utf-8").strip()
         except OSError as err:
             raise CanaryError(f"consul: {err}") from None
-        if not self._url.startswith("https://"):
-            raise CanaryError("consul: the url must begin with https://")
+        if not self._urls or not all(url.startswith("https://") for url in self._urls):
+            raise CanaryError("consul: each of urls must begin with https://")
 
     def tokens(self) -> list[Token]:
         """Every token that is kept."""
@@ -119,7 +122,16 @@ class ConsulStore:
         return Token.parse(json.dumps(self._call("GET", f"{key}?raw=true&consistent=true")))
 
     def _call(self, method: str, path: str, body: str | None = None) -> Any:
-        parts = urlsplit(self._url)
+        said = []
+        for url in self._urls:
+            try:
+                return self._ask(url, method, path, body)
+            except (OSError, ValueError, http.client.HTTPException) as err:
+                said.append(f"{url}: {err}")
+        raise CanaryError(f"consul: {'; '.join(said)}")
+
+    def _ask(self, url: str, method: str, path: str, body: str | None) -> Any:
+        parts = urlsplit(url)
         connection = http.client.HTTPSConnection(
             parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=self._context
         )
@@ -127,15 +139,15 @@ class ConsulStore:
             connection.request(method, f"/v1/kv/{path}", body=body, headers={"X-Consul-Token": self._token})
             answer = connection.getresponse()
             data = answer.read()
-            if answer.status == http.HTTPStatus.NOT_FOUND:
-                return None
-            if answer.status != http.HTTPStatus.OK:
-                raise CanaryError(f"consul: {method} answered {answer.status}")
-            return json.loads(data)
-        except (OSError, ValueError, http.client.HTTPException) as err:
-            raise CanaryError(f"consul: {err}") from None
         finally:
             connection.close()
+        if answer.status == http.HTTPStatus.NOT_FOUND:
+            return None
+        if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise http.client.HTTPException(f"{method} answered {answer.status}")
+        if answer.status != http.HTTPStatus.OK:
+            raise CanaryError(f"consul: {method} answered {answer.status}")
+        return json.loads(data)
 
 
 STORES: dict[str, Callable[[Mapping[str, Any]], Store]] = {"postgresql": PostgresqlStore, "consul": ConsulStore}
