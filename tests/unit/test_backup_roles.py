@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.rsp.platform.plugins.module_utils.backup import canary_stores
 from ansible_collections.rsp.platform.plugins.module_utils.patroni_config import plan
 from ansible_collections.rsp.platform.plugins.plugin_utils.needs import needed, relevant, variable_prefix
 from rendering import ROLES, render, value
@@ -358,7 +359,7 @@ def test_tokens_of_least_rights():
     assert "write" not in policies["backup-lock"]
     assert policies["backup-snapshot"].strip() == 'acl = "write"'
     tokens = value("backup", "__backup_consul_tokens", **GIVEN)
-    assert [token["policies"] for token in tokens] == [["backup-lock"], ["backup-snapshot"]]
+    assert [token["policies"] for token in tokens] == [["backup-lock"], ["backup-snapshot"], ["backup-canary"]]
 
 
 def test_the_program_lies_where_python_finds_it():
@@ -387,3 +388,71 @@ def test_the_two_repositories_are_in_different_zones(environment):
     assert len(zones["backups"]) == 1
     assert not zones["backups"] & zones["s3"]
     assert zones["s3"] or environment == "production"
+
+
+# Canaries
+
+CANARY = {
+    **GIVEN,
+    "backup_handed_endpoints": ["10.0.0.5:5000", "10.0.1.5:5000"],
+    "__backup_canary_key": "canary-key",
+    "__backup_canary_token": "canary-token",
+    "__backup_canary_password": "canary-password",
+}
+
+
+def test_what_the_writer_of_canaries_is_told():
+    found = value("backup", "__backup_canary_config", **CANARY)
+    postgresql, consul = found["stores"]
+    assert postgresql["store"] == "postgresql/rsp-test-postgresql"
+    assert postgresql["conninfo"].split() == [
+        "host=10.0.0.5,10.0.1.5", "port=5000,5000", "dbname=rsp_smoke", "user=rsp_smoke", "sslmode=verify-full",
+        "sslrootcert=/etc/rsp-canary/postgresql.crt",
+    ]  # fmt: skip
+    assert consul["urls"] == ["https://10.0.0.11:8501", "https://10.0.1.11:8501", "https://10.0.2.11:8501"]
+    assert "canary-" not in json.dumps(found), "secrets are in files of their own"
+    canary_stores.PostgresqlStore(postgresql)
+
+
+@pytest.mark.parametrize(
+    ("more", "kinds"),
+    [
+        ({}, ["postgresql", "consul"]),
+        ({"backup_handed_endpoints": []}, ["consul"]),
+        ({"postgresql_members": []}, ["consul"]),
+        ({"consul_members": []}, ["postgresql"]),
+    ],
+)
+def test_canaries_go_where_there_is_a_store(more, kinds):
+    assert [store["kind"] for store in value("backup", "__backup_canary_stores", **{**CANARY, **more})] == kinds
+
+
+def test_ledgers_are_where_the_drill_reads_them_and_under_its_name():
+    """The drill's own names are in playbooks/vars/proving.yml; another name of the store fails every token."""
+    proving = yaml.safe_load((ROOT / "playbooks/vars/proving.yml").read_text(encoding="utf-8"))
+    assert proving["prove_ledger"] == "/var/lib/rsp-platform/canary/{{ prove_service }}.jsonl"
+    assert proving["prove_store"] == "{{ prove_service }}/{{ job.clusters[prove_service] }}"
+    assert "'backup/canary', generate='password', length=64" in proving["prove_canary"]["key"]
+    assert f"default('{value('backup', 'backup_canary_database', **CANARY)}')" in proving["prove_canary"]["database"]
+    for store in value("backup", "__backup_canary_stores", **CANARY):
+        assert store["ledger"] == f"/var/lib/rsp-platform/canary/{store['kind']}.jsonl"
+
+
+def test_the_unit_of_canaries():
+    found = unit(render("backup", "canary.service.j2", **CANARY))
+    script = value("backup", "__backup_canary_own", **CANARY)[1]["dest"]
+    assert found["ExecStart"] == [f"/usr/bin/python3 {script} /etc/rsp-canary/canary.json"]
+    assert (found["User"], found["ReadWritePaths"]) == (["rsp-canary"], ["/var/lib/rsp-platform/canary"])
+    timer = unit(render("backup", "canary.timer.j2", **CANARY))
+    assert (timer["OnUnitActiveSec"], timer["WantedBy"]) == (["15"], ["timers.target"])
+
+
+def test_the_scripts_of_canaries_lie_beside_each_other():
+    scripts = [entry for entry in value("backup", "__backup_canary_own", **CANARY) if entry["dest"].endswith(".py")]
+    assert len({Path(entry["dest"]).parent for entry in scripts}) == 1
+    assert all(Path(entry["src"]).is_file() for entry in scripts)
+
+
+def test_every_token_that_backups_use_is_rotated():
+    tokens = [f"consul/{token['name']}" for token in value("backup", "__backup_consul_tokens", **GIVEN)]
+    assert list(value("backup", "__backup_rotations", **GIVEN)) == tokens

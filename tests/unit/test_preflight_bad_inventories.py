@@ -303,6 +303,12 @@ CASES: dict[str, tuple[Callable[[Copy], Any], str, str, str]] = {
         "is above the 195 connections that clients can have",
         "raise postgresql_max_connections",
     ),
+    "archiving slower than the promise": (
+        var("backup_policies", {"postgresql": {"rpo_s": 30}}),
+        "postgresql_archive_timeout_s = 60",
+        "is not below the promised RPO of 30 s",
+        "use less than 30",
+    ),
     "expression that fails": (
         var("etcd_cluster_name", "{{ no_such_variable }}-etcd"),
         "etcd_cluster_name",

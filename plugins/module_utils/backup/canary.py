@@ -153,9 +153,9 @@ def read_ledger(path: Path) -> list[Token]:
 def write(store: Any, key: bytes, ledger: Path, now: float) -> Token:
     """One more token into a store, and into the ledger once the store has acknowledged it.
 
-    The last write may have been stored without an answer: a token that follows the ledger's end is taken into it. A store
-    that has gone back (a restore, a failover that lost writes) or ahead without the ledger is another branch, whose ledger
-    begins anew; the old one is kept aside, because what it says was acknowledged.
+    The last write may have been stored without an answer: a token that follows the ledger's end is taken into it. A
+    store that has gone back (a restore, a failover that lost writes) or ahead without the ledger is another branch: its
+    ledger begins anew. The old one is kept aside, because what it says was acknowledged.
     """
     last, known = store.last(), _end_of(ledger)
     token = following(key, store.name, last, now)

@@ -26,8 +26,10 @@ TABLE = "rsp_canary"
 CREATE = f"create table if not exists {TABLE} (seq bigint primary key, token text not null);"
 PREFIX = "rsp/canary"
 KEPT = 1000
+# In the same transaction: behind a pooler the next one may be another session's
+SETTINGS = "set local client_min_messages = warning; set local synchronous_commit = on;"
 KEPT_ROWS = 100000
-TIMEOUT_S = 10
+TIMEOUT_S = 20
 
 
 class Store(Protocol):
@@ -77,7 +79,7 @@ class PostgresqlStore:
         try:
             done = subprocess.run(
                 ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self._conninfo, "-f", "-"],
-                input=f"set client_min_messages = warning; set synchronous_commit = on; {text}",
+                input=f"begin; {SETTINGS} {text} commit;",
                 env=self._env, capture_output=True, text=True, check=False, timeout=TIMEOUT_S,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as err:
@@ -88,7 +90,7 @@ class PostgresqlStore:
 
 
 class ConsulStore:
-    """Keys of Consul, of which the newest are kept; `cas=0` refuses a second writer. The first server that answers is asked."""
+    """Keys of Consul, of which the newest are kept; `cas=0` refuses a second writer. Servers are asked in turn."""
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
         """`entry`: store, urls, ca_path, token_file."""
