@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -192,11 +194,14 @@ def test_archiving_is_on_whether_or_not_there_is_a_repository():
     assert parameters(pgbackrest_members=[])["archive_command"] == "/bin/true"
 
 
+GET = 'pgbackrest --stanza=rsp-test-postgresql archive-get %f "%p" || false'
+
+
 @pytest.mark.parametrize(
     ("more", "command"),
     [
-        ({}, 'timeout 5 pgbackrest --stanza=rsp-test-postgresql archive-get %f "%p"'),
-        ({"postgresql_restore_wait_s": 20}, 'timeout 20 pgbackrest --stanza=rsp-test-postgresql archive-get %f "%p"'),
+        ({}, f"timeout 5 {GET}"),
+        ({"postgresql_restore_wait_s": 20}, f"timeout 20 {GET}"),
         ({"postgresql_restore_wait_s": 0}, None),
         ({"pgbackrest_members": []}, None),
     ],
@@ -204,6 +209,17 @@ def test_archiving_is_on_whether_or_not_there_is_a_repository():
 def test_a_standby_does_not_wait_long_for_a_repository(more, command):
     dynamic = value("postgresql", "__postgresql_dynamic", **{**GIVEN, "platform_zones": [], **more})
     assert dynamic["postgresql"]["recovery_conf"] == ({"restore_command": command} if command else {})
+
+
+@pytest.mark.parametrize("seen", ["exit 127", "exit 126", "kill -9 $$", "exit 1", "exit 37"])
+def test_no_end_of_the_command_stops_a_standby(seen, tmp_path):
+    """PostgreSQL gives up for good above 125: where pgBackRest is not installed yet no standby would ever start."""
+    found = value("postgresql", "__postgresql_restore_command", **GIVEN)
+    (tmp_path / "pgbackrest").write_text(f"#!/bin/sh\n{seen}\n")
+    (tmp_path / "pgbackrest").chmod(0o755)
+    for path in (f"{tmp_path}:/usr/bin:/bin", "/usr/bin:/bin"):
+        done = subprocess.run(["/bin/sh", "-c", found], env={"PATH": path}, check=False, capture_output=True)
+        assert done.returncode == 1
 
 
 def test_turning_backups_on_is_a_patch_that_settles():
@@ -261,6 +277,35 @@ def test_each_service_has_a_bucket_and_an_account_of_its_own():
     assert {bucket["lock_mode"] for bucket in buckets} == {"COMPLIANCE"}
     probed = value("s3", "__s3_probed", **GIVEN)
     assert [entry["locked"] for entry in probed] == [True, True]
+
+
+def test_the_purge_is_whole_and_runs_without_ansible(tmp_path):
+    """The files that the role puts on the host, where it puts them, and nothing else."""
+    given = {**GIVEN, "role_path": str(ROLES / "s3")}
+    library = value("s3", "__s3_purge_library", **given)
+    directories = [entry["path"] for entry in value("s3", "__s3_purge_directories", **given)]
+    program = value("s3", "__s3_purge_program", **given)
+    for entry in json.loads(program) if isinstance(program, str) else program:
+        assert str(Path(entry["dest"]).parent) in directories
+        target = tmp_path / Path(entry["dest"]).relative_to(library)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(Path(entry["src"]).read_bytes())
+    (tmp_path / "purge.json").write_text('{"connection": {"url": "https://127.0.0.1:1", "access": "a", "secret": "s"},'
+                                         '"buckets": ["x"], "hidden_days": 7}')  # fmt: skip
+    unit_ = unit(render("s3", "s3-purge.service.j2", **given))
+    argv = [*unit_["ExecStart"][0].split()[1:-1], str(tmp_path / "purge.json")]
+    command = [sys.executable, "-S", "-s", *argv]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("x: GET https://127.0.0.1:1/x"), done.stderr
+
+
+def test_hidden_versions_are_gone_before_the_term_of_personal_data():
+    config = value("s3", "__s3_purge_config", **GIVEN)
+    assert config["buckets"] == ["rsp-test-postgresql", "rsp-test-consul"]
+    assert config["hidden_days"] == value("s3", "s3_purge_hidden_days", **GIVEN) == 7
 
 
 def test_roles_agree_on_names():

@@ -648,7 +648,12 @@ def test_at_once_where_role_backup_never_ran(monkeypatch, capsys):
 def imports(path):
     """Names below module_utils that a file imports."""
     prefix = "ansible_collections.rsp.platform.plugins.module_utils."
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for checked in [
+        node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]:
+        tree.body.remove(checked)
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(prefix):
             base = f"{node.module}."[len(prefix) :].rstrip(".")
             yield base

@@ -6,14 +6,14 @@ import base64
 import hashlib
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.backup_job.bucket import BucketStore
 from ansible_collections.rsp.platform.plugins.module_utils.http_client import Connection
-from ansible_collections.rsp.platform.plugins.module_utils.s3 import bucket, probe
+from ansible_collections.rsp.platform.plugins.module_utils.s3 import bucket, probe, purge
 from ansible_collections.rsp.platform.plugins.module_utils.s3.bucket import Bucket
-from ansible_collections.rsp.platform.plugins.module_utils.s3.client import Answer, S3Client, S3Error
+from ansible_collections.rsp.platform.plugins.module_utils.s3.client import Answer, S3Client, S3Error, Version
 from ansible_collections.rsp.platform.plugins.module_utils.s3.options import s3_options
 from ansible_collections.rsp.platform.plugins.module_utils.s3.sign import Account, Request, canonical_query, signed
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
@@ -532,3 +532,102 @@ def test_a_proof_in_check_mode_asks_nobody(served, capsys):
 
 def test_the_secret_is_kept_out_of_logs():
     assert s3_options()["options"]["secret"]["no_log"] is True
+
+
+# The purge
+
+DAY_ONE = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def v(key, day, latest=False, marker=False):
+    """A version of a key, written on a day; its name says which."""
+    return Version(key, f"{key}{day}", DAY_ONE + timedelta(days=day), latest, marker, 0 if marker else 10)
+
+
+@pytest.mark.parametrize(
+    ("versions", "gone"),
+    [
+        ([v("a", 0, latest=True)], []),
+        ([v("a", 0), v("a", 25, latest=True)], []),
+        ([v("a", 0), v("a", 20, latest=True)], ["a0"]),
+        ([v("a", 0), v("a", 1), v("a", 25, latest=True)], ["a0"]),
+        ([v("a", 0), v("a", 20, latest=True, marker=True)], ["a0", "a20"]),
+        ([v("a", 0), v("a", 29, latest=True, marker=True)], []),
+        ([v("a", 3, latest=True, marker=True)], ["a3"]),
+        ([v("a", 0), v("a", 5, marker=True), v("a", 6, latest=True)], ["a0", "a5"]),
+        ([v("b", 0), v("b", 9, latest=True, marker=True), v("a", 0, latest=True)], ["b0", "b9"]),
+        ([], []),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_has_been_hidden_for_a_week_goes(versions, gone, order):
+    found = purge.surplus(versions[::order], DAY_ONE + timedelta(days=30), 7)
+    said = [each.version for going in found for each in (*going.versions, *([going.marker] if going.marker else []))]
+    assert said == gone
+    assert not any(version.latest and not version.marker for going in found for version in going.versions)
+
+
+class Kept:
+    """A bucket with old versions, of which some are locked."""
+
+    def __init__(self, versions, locked=(), status=403):
+        self.there, self.locked, self.status = {each.version: each for each in versions}, set(locked), status
+
+    def versions(self, _bucket, _prefix=""):
+        return iter(list(self.there.values()))
+
+    def call(self, method, bucket, key, *, query):
+        assert method == "DELETE", "it does nothing else"
+        if query["versionId"] in self.locked:
+            raise S3Error(f"DELETE {bucket}/{key}: {self.status} AccessDenied", self.status, "AccessDenied")
+        assert self.there.pop(query["versionId"]).key == key
+
+
+OLD = [v("a", 0), v("a", 1), v("a", 2, latest=True, marker=True), v("b", 0), v("b", 3, latest=True)]
+LATER = DAY_ONE + timedelta(days=30)
+
+
+def test_what_is_seen_stays():
+    store = Kept(OLD)
+    assert purge.purge(store, "bucket", LATER, 7) == purge.Purged("bucket", removed=4, bytes=30, locked=0)
+    assert set(store.there) == {"b3"}
+    assert purge.purge(store, "bucket", LATER, 7).removed == 0
+
+
+def test_a_locked_version_stays_and_so_does_what_hides_it():
+    """Without its marker a deleted object would be seen again."""
+    store = Kept(OLD, locked={"a1"})
+    assert purge.purge(store, "bucket", LATER, 7) == purge.Purged("bucket", removed=2, bytes=20, locked=1)
+    assert set(store.there) == {"a1", "a2", "b3"}
+
+
+def test_an_outage_is_no_lock():
+    with pytest.raises(S3Error, match="503"):
+        purge.purge(Kept(OLD, locked={"a0"}, status=503), "bucket", LATER, 7)
+
+
+@pytest.mark.parametrize(("days", "left"), [(7, {"b3"}), (0, {"a0", "a1", "a2", "b0", "b3"})])
+def test_the_program_goes_over_every_bucket(days, left, tmp_path, monkeypatch, capsys):
+    stores = Kept(OLD)
+    monkeypatch.setattr(purge.S3Client, "from_params", lambda _params: stores)
+    path = tmp_path / "purge.json"
+    path.write_text(json.dumps({"connection": {}, "buckets": ["x"], "hidden_days": days}), encoding="utf-8")
+    assert purge.main([str(path)]) == 0
+    assert set(stores.there) == left
+    assert ('"removed": 4' in capsys.readouterr().out) is (days > 0)
+
+
+def test_a_bucket_that_fails_does_not_keep_the_others_from_theirs(tmp_path, monkeypatch, capsys):
+    class Broken(Kept):
+        def versions(self, bucket, _prefix=""):
+            if bucket == "x":
+                raise DriverError("no answer")
+            return super().versions(bucket)
+
+    stores = Broken(OLD)
+    monkeypatch.setattr(purge.S3Client, "from_params", lambda _params: stores)
+    path = tmp_path / "purge.json"
+    path.write_text(json.dumps({"connection": {}, "buckets": ["x", "y"], "hidden_days": 7}), encoding="utf-8")
+    assert purge.main([str(path)]) == 1
+    assert set(stores.there) == {"b3"}
+    assert "x: no answer" in capsys.readouterr().err
