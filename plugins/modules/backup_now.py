@@ -19,7 +19,7 @@ options:
     type: str
     choices: [auto, full, diff, incr]
     default: auto
-  by: {description: Who asks, for the record., type: str, default: job}
+  by: {description: 'Who asks, for the record.', type: str, default: job}
   owner:
     description: Owner of the cluster's lock that the caller holds; any other owner postpones the backup.
     type: str

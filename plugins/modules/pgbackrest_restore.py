@@ -29,7 +29,7 @@ options:
     description: A private directory for the socket while it recovers. It is made when it is missing.
     type: path
     required: true
-  port: {description: Port, which names the socket., type: int, default: 5432}
+  port: {description: 'Port, which names the socket.', type: int, default: 5432}
   repository: {description: Number of the repository; the first that leads there unless set., type: int}
   label: {description: The backup to begin with; the newest that leads there unless set., type: str}
   time: {description: 'End at this time, as ISO 8601 with a zone.', type: str}

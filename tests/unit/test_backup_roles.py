@@ -13,7 +13,7 @@ import yaml
 from ansible_collections.rsp.platform.plugins.module_utils.backup import canary_stores
 from ansible_collections.rsp.platform.plugins.module_utils.patroni_config import plan
 from ansible_collections.rsp.platform.plugins.plugin_utils.needs import needed, relevant, variable_prefix
-from rendering import ROLES, render, value
+from rendering import ROLES, render, trusted, value
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -501,3 +501,14 @@ def test_the_scripts_of_canaries_lie_beside_each_other():
 def test_every_token_that_backups_use_is_rotated():
     tokens = [f"consul/{token['name']}" for token in value("backup", "__backup_consul_tokens", **GIVEN)]
     assert list(value("backup", "__backup_rotations", **GIVEN)) == tokens
+
+
+@pytest.mark.parametrize("service", ["consul", "etcd", "postgresql"])
+@pytest.mark.parametrize("backups", [True, False])
+def test_tokens_of_backups_are_rotated_with_consuls(service, backups):
+    rolling = trusted(yaml.safe_load((ROOT / "playbooks/vars/rolling.yml").read_text(encoding="utf-8")))
+    handed = {"rotations": value("backup", "__backup_rotations", **GIVEN) if backups else {}}
+    own = {f"__{service}_rotations": {f"{service}/own": "uuid"}, "__backup_handover": handed}
+    found = value("backup", "rotate_kinds", **{**rolling, **own, "roll_service": service})
+    more = {"consul/backup-lock", "consul/backup-snapshot", "consul/backup-canary"}
+    assert set(found) == {f"{service}/own"} | (more if backups and service == "consul" else set())
