@@ -14,7 +14,7 @@ description:
     and names the restored cluster. Without it the restored member would count as lagging and never lead.
   - Refused while somebody leads. Patroni must be stopped on every member. Run it as the user that Patroni runs as.
 options:
-  patroni_dir: {description: Patroni's configuration, with its credentials., type: path, required: true}
+  patroni_dir: {description: "Patroni's configuration, with its credentials.", type: path, required: true}
   system_id: {description: Identifier of the restored cluster., type: str, required: true}
 attributes:
   check_mode:
