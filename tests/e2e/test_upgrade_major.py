@@ -57,7 +57,8 @@ AND tablename NOT IN ('smoke', 'major_ledger', 'rolling_ledger') ORDER BY 1"""
 # A column that PostgreSQL 17 has no more: pg_upgrade --check does not see it
 GONE = "CREATE VIEW planted AS SELECT buffers_backend FROM pg_stat_bgwriter"
 RESETWAL = f"/usr/lib/postgresql/{TO}/bin/pg_resetwal"
-BROKEN = (
+WRAPPED = f'case $1 in --version|-V|-n) exec {RESETWAL}.real "$@";; esac'
+BROKEN = f"#!/bin/sh\n{WRAPPED}\necho 'error: planted' >&2\nexit 1\n"
     f"#!/bin/sh\ncase $1 in --version|-V|-n) exec {RESETWAL}.real \"$@\";; esac\necho 'error: planted' >&2\nexit 1\n"
 )
 
