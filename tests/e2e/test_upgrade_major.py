@@ -59,8 +59,6 @@ GONE = "CREATE VIEW planted AS SELECT buffers_backend FROM pg_stat_bgwriter"
 RESETWAL = f"/usr/lib/postgresql/{TO}/bin/pg_resetwal"
 WRAPPED = f'case $1 in --version|-V|-n) exec {RESETWAL}.real "$@";; esac'
 BROKEN = f"#!/bin/sh\n{WRAPPED}\necho 'error: planted' >&2\nexit 1\n"
-    f"#!/bin/sh\ncase $1 in --version|-V|-n) exec {RESETWAL}.real \"$@\";; esac\necho 'error: planted' >&2\nexit 1\n"
-)
 
 
 class Cluster:
