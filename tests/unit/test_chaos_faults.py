@@ -6,7 +6,7 @@ import json
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import faults as faults_room
-from ansible_collections.rsp.platform.plugins.module_utils.chaos import model, steps
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import deeds, model, steps
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import watchdog as watchdogs
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import Faults, Request
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
@@ -371,6 +371,7 @@ def test_it_is_armed_before_it_is_fired(tmp_path):
     folder = place.faults.home / "ab12-0"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "undo.py").read_text() == source(steps)
+    assert (folder / "deeds.py").read_text() == source(deeds)
     assert json.loads((folder / steps.PLAN).read_text())["undo"][0]["do"] == "no_file"
 
 

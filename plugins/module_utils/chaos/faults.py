@@ -25,8 +25,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import (
     parameter_faults,
     with_defaults,
 )
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import source
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.watchdog import SCRIPT, Watchdog
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import lay_down
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.watchdog import Watchdog
 
 HOME = Path("var/lib/rsp/chaos")
 STOP = Path("etc/rsp/chaos.stop")
@@ -216,6 +216,6 @@ class Faults:
     def _write(self, fault: str, record: Mapping[str, Any]) -> Path:
         folder = self.home / fault
         folder.mkdir(parents=True, mode=0o700)
-        steps.save(folder / SCRIPT, source(steps), 0o700)
+        lay_down(folder)
         steps.save(folder / steps.PLAN, json.dumps(record, sort_keys=True))
         return folder
