@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import deeds
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import (
     BLOCK,
     StepError,
@@ -50,7 +51,20 @@ def _one(proof: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[bool, str]:
     if kind == "container_is":
         status = container_status(proof["name"])
         return status == proof["status"], f"container {proof['name']} is {status}"
+    if kind == "refused":
+        return _refused(proof)
     return _file(proof, old) if "path" in proof else _state(proof)
+
+
+def _refused(proof: Mapping[str, Any]) -> tuple[bool, str]:
+    """The listener shows our certificate, and a client that knows the platform's CA refuses it for the right reason."""
+    where = f"{proof['address']}:{proof['port']}"
+    if (shown := deeds.served(proof)) != proof["sha256"]:
+        return False, f"{where} does not show the certificate that was put there, but {shown}"
+    why = deeds.refusal(proof)
+    if why is None:
+        return False, f"{where} is not refused"
+    return proof["because"] in why, f"{where} is refused: {why}"
 
 
 def _state(proof: Mapping[str, Any]) -> tuple[bool, str]:
@@ -58,6 +72,13 @@ def _state(proof: Mapping[str, Any]) -> tuple[bool, str]:
     if kind == "patroni_is":
         value = patroni_value(proof["config"], proof["setting"])
         return value == proof["value"], f"{proof['setting']} is {value}"
+    if kind == "unreadable":
+        try:
+            rows = deeds.sql(run, proof, deeds.ROWS + proof["relation"])
+        except StepError as err:
+            said = str(err).partition(": ")[2]
+            return "invalid page" in said, f"{proof['relation']}: {said}"
+        return False, f"{proof['relation']} is read as before, {rows} rows: its pages are in memory"
     if kind == "clock_off":
         off = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - proof["offset_s"]
         return abs(off) >= proof["least_s"], f"the clock is off by {off:.1f} s"

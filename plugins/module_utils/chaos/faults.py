@@ -60,6 +60,7 @@ class Faults:
     look: Look
     watchdog: Watchdog
     do: Mapping[str, Callable[[Mapping[str, Any]], object]]
+    switch: Callable[[], str | None] = lambda: None  # why Consul's key forbids faults
 
     @property
     def home(self) -> Path:
@@ -212,6 +213,8 @@ class Faults:
     def _honour_stop(self) -> None:
         if (self.look.root / STOP).exists():
             raise ChaosError(f"/{STOP} forbids every fault on this host → remove it when chaos is allowed again")
+        if why := self.switch():
+            raise ChaosError(f"no fault is allowed on this host: {why}")
 
     def _write(self, fault: str, record: Mapping[str, Any]) -> Path:
         folder = self.home / fault

@@ -46,6 +46,7 @@ class Runner:
         self._counter = Counter(experiment.abort)
         self._renewed: dict[str, float] = {}
         self._dark: set[str] = set()
+        self._switch = {"switch": dict(setting.switch)} if setting.switch else {}  # its token is in no record
 
     def prepare(self, now: Any) -> tuple[list[Planned], dict[str, dict[str, Any]]]:
         """Look, choose, ask every guard and every host. Nothing is changed anywhere.
@@ -73,7 +74,8 @@ class Runner:
         plans: dict[str, dict[str, Any]] = {}
         for each in planned if not reasons else ():
             try:
-                answer = self._hosts.call(each.host, "chaos_fault", {**each.arguments, "state": "planned"})
+                asked = {**each.arguments, **self._switch, "state": "planned"}
+                answer = self._hosts.call(each.host, "chaos_fault", asked)
                 plans[each.fault] = answer["plan"]
             except HostError as err:
                 reasons.append(f"{each.host}: {err}")
@@ -155,7 +157,7 @@ class Runner:
         self.seen.active.append(each)  # before the call: what was cut off in the middle is undone too
         self.seen.fired[each.fault] = each
         try:
-            self._hosts.call(each.host, "chaos_fault", {**each.arguments, "state": "injected"})
+            self._hosts.call(each.host, "chaos_fault", {**each.arguments, **self._switch, "state": "injected"})
             self._renewed[each.fault] = self._clock.now()
             self._event(f"{each.arguments['kind']} {each.target}")
             self._record("injected", dict(each.arguments))
@@ -178,7 +180,8 @@ class Runner:
             if self._clock.now() - self._renewed.get(each.fault, 0.0) < each.lease_s / 3:
                 continue
             try:
-                self._hosts.call(each.host, "chaos_fault", {"fault": each.fault, "state": "renewed"})
+                asked = {"fault": each.fault, **self._switch, "state": "renewed"}
+                self._hosts.call(each.host, "chaos_fault", asked)
                 self._renewed[each.fault] = self._clock.now()
             except HostError as err:
                 self.seen.aborted = (

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import (
+    certificate,
     clock,
     disk,
     host,
@@ -11,6 +12,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import (
     patroni,
     pressure,
     process,
+    storage,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import Kind
 
@@ -24,6 +26,8 @@ KINDS: dict[str, Kind] = {
         *clock.KINDS,
         *host.KINDS,
         *patroni.KINDS,
+        *certificate.KINDS,
+        *storage.KINDS,
     )
 }
 
@@ -33,7 +37,6 @@ UNAVAILABLE = {
     "bandwidth": "needs tc netem or toxiproxy in the path; neither is here",
     "reset": "needs toxiproxy in the path; a partition with action REJECT resets connections",
     "lost_unsynced_writes": "needs LazyFS, which needs FUSE mounts on members",
-    "certificate_expired": "not built yet",
-    "file_corruption": "not built yet",
+    "file_corruption": "use data_corruption: a page of one replica of PostgreSQL",
     "zone_power_off": "use host_kill with a whole zone as target",
 }
