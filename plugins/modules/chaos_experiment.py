@@ -43,11 +43,11 @@ options:
     type: str
     default: ''
   fill:
-    description: 'What faults have to know of the service: path, units, ca_path, port and protocol of what it serves.'
+    description: 'What faults must know of the service: path, units, ca_path, port and protocol of what it serves.'
     type: dict
     default: {}
   switch:
-    description: 'The key in Consul that must hold C(go), as O(rsp.platform.chaos_fault#module:switch); none when empty.'
+    description: 'Key in Consul that must hold C(go), as O(rsp.platform.chaos_fault#module:switch); none when empty.'
     type: dict
     default: {}
   evidence_key:

@@ -50,8 +50,8 @@ options:
     default: 60
   switch:
     description:
-      - A key in Consul that must hold C(go). The host asks the servers itself, in order; no answer, no key and any other
-        word are a stop. An undo asks nobody.
+      - A key in Consul that must hold C(go). The host asks the servers itself, in order. No answer, no key and any
+        other word are a stop. An undo asks nobody.
     type: dict
     suboptions:
       urls: {description: Servers of Consul., type: list, elements: str, required: true}

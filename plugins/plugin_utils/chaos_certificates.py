@@ -42,7 +42,7 @@ def issuer(settings: Any, service: str) -> Callable[[str, str], str]:
 
 
 def made(store: SecretStore, name: str, kind: str) -> str:
-    """The host's certificate again, ended yesterday and signed by the platform's CA; or valid, and signed by a stranger.
+    """The host's certificate, ended yesterday and signed by the platform's CA; or valid, and signed by a stranger.
 
     Raises:
         UnavailableError: the certificate is not issued by this platform, or its CA's key is kept elsewhere.

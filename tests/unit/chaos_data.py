@@ -59,7 +59,7 @@ def setting(**changes):
         "ledger": {"driver": "consul", "servers": ["10.0.0.11:8501"], "members": {}, "ca_path": "/ca", "token": "t"},
         "policy": Policy("local"),
         "unit": "consul.service",
-        "fill": {"path": "/etc/x.crt", "units": ["x.service"], "ca_path": "/etc/ca.crt", "port": 8501, "protocol": "tls"},
+        "fill": {"path": "/x.crt", "units": ["x.service"], "ca_path": "/ca.crt", "port": 8501, "protocol": "tls"},
         "issue": lambda host, kind: f"{kind} of {host}",
     }
     return Setting(**{**defaults, **changes})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.rsp.platform.plugins.module_utils.chaos import faults as faults_room
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import deeds, model, steps
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import faults as faults_room
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import watchdog as watchdogs
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import Faults, Request
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of

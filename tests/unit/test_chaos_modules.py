@@ -33,7 +33,7 @@ FILL = {"fault": "ab12-0", "kind": "disk_fill", "params": {"path": "/data", "max
 def place(tmp_path, monkeypatch):
     made = Place(tmp_path)
     for module in (chaos_fault, chaos_recover, chaos_info):
-        monkeypatch.setattr(module, "faults_of", lambda _run: made.faults)
+        monkeypatch.setattr(module, "faults_of", lambda _run, **_options: made.faults)
     monkeypatch.setattr(chaos_recover, "end_all", lambda check: [])
     return made
 

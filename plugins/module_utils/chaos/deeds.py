@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Steps of the undo script that take more than a line: control groups, what a listener serves, a damaged data file.
 
-Stands alone beside undo.py: nothing but the standard library is imported. `run` is steps.run, which raises for what fails.
+Stands alone beside undo.py: nothing but the standard library is imported. `run` is steps.run: it raises for what fails.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def node(item: Step, _run: Run) -> Any:
 
 
 def reread(step: Step, run: Run) -> None:
-    """Tell a unit to read its files again. One that still starts takes the signal; one that is down reads them anyway."""
+    """Tell a unit to read its files again. One that still starts takes a signal; one that is down reads them anyway."""
     state = run(["systemctl", "is-active", step["unit"]], ok=range(256)).strip()
     if state == "active":
         run(["systemctl", "reload", step["unit"]])
@@ -136,7 +136,7 @@ def _handshake(item: Step, context: ssl.SSLContext) -> bytes:
 
 
 def sql(run: Run, item: Step, text: str) -> str:
-    """What the server of this very host answers, as its superuser. Raises what `run` raises, with the server's words."""
+    """What the server of this host answers, as its superuser. Raises what `run` raises, with the server's words."""
     argv = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-At", "-h"]
     return run([*argv, item["socket"], "-p", str(item["port"]), "-d", item["database"], "-c", text]).strip()
 

@@ -144,12 +144,16 @@ def container_status(name: str) -> str:
     return run(["docker", "inspect", "-f", "{{.State.Status}}", name]).strip()
 
 
+def _deed(name: str) -> Callable[[Step], object]:
+    return lambda step: deeds.DO[name](step, run)
+
+
 DO: dict[str, Callable[[Step], object]] = {
     "signal": _signal, "unit": lambda step: run(["systemctl", step["verb"], step["unit"]], timeout_s=120),
     "chain": _chain, "no_chain": _no_chain,
     "fill": _fill, "no_file": lambda step: Path(step["path"]).unlink(missing_ok=True),
     "rlimit": _rlimit, "clock": _clock, "container": _container, "patroni": _patroni,
-    **{name: (lambda step, do=do: do(step, run)) for name, do in deeds.DO.items()},
+    **{name: _deed(name) for name in deeds.DO},
 }  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page of PostgreSQL's that rots on one replica, while everybody else has a good one. The undo clones the replica anew."""
+"""A page of PostgreSQL's that rots on one replica while others have a good one. The undo clones the replica anew."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def corrupt(params: Mapping[str, Any], look: Look, _fault: str) -> FaultPlan:
         undo=({"do": "rebuild", **spot, "good": good.hex(), **who},),
         fingerprint=({"see": "copy", **spot, **who},),
         effect=({"see": "unreadable", **server, "relation": params["relation"]},),
-        notes=(f"{BYTES} bytes of {params['relation']}; a page that is in memory is not read again: inconclusive then",),
+        notes=(f"{BYTES} bytes of {params['relation']}; a page that is in memory is not read anew: inconclusive",),
     )
 
 
