@@ -116,14 +116,9 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import F
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import StepError
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.switch import SWITCH
 from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 
-SWITCH = {
-    "urls": {"type": "list", "elements": "str", "required": True},
-    "key": {"type": "str", "required": True, "no_log": False},
-    "ca": {"type": "str"},
-    "token": {"type": "str", "no_log": True},
-}
 STATES = ["planned", "injected", "renewed", "proved", "undone"]
 
 

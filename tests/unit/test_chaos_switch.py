@@ -128,6 +128,26 @@ def test_every_call_that_may_hurt_carries_the_switch_and_no_record_does():
     assert "secret-token" not in repr(setting(switch=SWITCH))
 
 
+def test_a_key_that_changes_in_the_middle_ends_the_run_at_once_also_for_a_host_that_hears_old_news():
+    ran = Ran(experiment(hold_s=60, recover_s=90), where=setting(switch=SWITCH), stopped=115.0)
+    assert ran.verdict == "aborted"
+    assert "switch rsp/chaos/go" in ran.seen.aborted
+    assert 115 < ran.seen.undone_at < 115 + 5, "two questions in a row"
+    asked = [arguments for _t, host, module, arguments in ran.machines.calls if module == "chaos_info"]
+    assert asked
+    assert all(arguments["switch"]["key"] == "rsp/chaos/go" for arguments in asked)
+
+
+def test_a_client_that_cannot_ask_has_not_heard_go():
+    ran = Ran(experiment(), where=setting(switch=SWITCH), fail={("chaos_info", "ops"): "unreachable"})
+    assert ran.verdict == "aborted"
+    assert "could not be asked" in ran.seen.aborted
+
+
+def test_without_a_key_nobody_is_asked():
+    assert not any(module == "chaos_info" for _t, _h, module, _a in Ran().machines.calls)
+
+
 def test_a_key_that_no_longer_says_go_aborts_the_run_and_everything_is_undone():
     ran = Ran(
         experiment(hold_s=30), where=setting(switch=SWITCH), fail={("chaos_fault", "renewed"): "no fault is allowed"}

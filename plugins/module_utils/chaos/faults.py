@@ -210,11 +210,16 @@ class Faults:
             raise ChaosError(f"fault {request.fault} {state} → take another id, or undo it first")
         self.watchdog.renew(request.fault, self.home / request.fault, present["ttl_s"])
 
-    def _honour_stop(self) -> None:
+    def forbidden(self) -> str | None:
+        """Why no fault is allowed here now; None: it is."""
         if (self.look.root / STOP).exists():
-            raise ChaosError(f"/{STOP} forbids every fault on this host → remove it when chaos is allowed again")
-        if why := self.switch():
-            raise ChaosError(f"no fault is allowed on this host: {why}")
+            return f"/{STOP} forbids every fault on this host → remove it when chaos is allowed again"
+        why = self.switch()
+        return f"no fault is allowed on this host: {why}" if why else None
+
+    def _honour_stop(self) -> None:
+        if why := self.forbidden():
+            raise ChaosError(why)
 
     def _write(self, fault: str, record: Mapping[str, Any]) -> Path:
         folder = self.home / fault

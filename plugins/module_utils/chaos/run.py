@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.chaos import guard
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import Condition, Counter, compare
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import abort, guard
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import Experiment
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.measures import clock_offset
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
@@ -43,7 +42,8 @@ class Runner:
         self.experiment, self.setting, self.run_id, self.chain = experiment, setting, run, chain
         self.seen = Seen()
         self._hosts, self._clock = hosts, clock
-        self._counter = Counter(experiment.abort)
+        self._conditions = abort.with_switch(experiment.abort, setting.switch)
+        self._counter = abort.Counter(self._conditions)
         self._renewed: dict[str, float] = {}
         self._dark: set[str] = set()
         self._switch = {"switch": dict(setting.switch)} if setting.switch else {}  # its token is in no record
@@ -189,17 +189,19 @@ class Runner:
                 )
 
     def _watch(self) -> None:
-        if self.seen.aborted is None and self.experiment.abort:
-            self.seen.aborted = self._counter.take([self._asked(condition) for condition in self.experiment.abort])
+        if self.seen.aborted is None and self._conditions:
+            self.seen.aborted = self._counter.take([self._asked(condition) for condition in self._conditions])
             if self.seen.aborted:
                 self._event("abort")
 
-    def _asked(self, condition: Condition) -> bool | None:
+    def _asked(self, condition: abort.Condition) -> bool | None:
         options = condition.options
         try:
+            if condition.kind == "switch":
+                return bool(self._hosts.call(self.setting.client, "chaos_info", self._switch)["stopped"])
             if condition.kind == "voters":
                 state = self.observe(tuple(each.target for each in self.seen.active))
-                return compare(sum(m.healthy is True for m in state.voters), options["when"], options["value"])
+                return abort.compare(sum(m.healthy is True for m in state.voters), options["when"], options["value"])
             if condition.kind == "no_writes_s":
                 status = self._workload("status")
                 return status["last_ack"] is None or status["now"] - status["last_ack"] > options["above"]

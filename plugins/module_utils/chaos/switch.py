@@ -12,6 +12,13 @@ from urllib.parse import quote, urlsplit
 GO = "go"
 TIMEOUT_S = 2.0
 OK, NOT_FOUND = 200, 404
+# Argument spec of modules
+SWITCH = {
+    "urls": {"type": "list", "elements": "str", "required": True},
+    "key": {"type": "str", "required": True, "no_log": False},
+    "ca": {"type": "str"},
+    "token": {"type": "str", "no_log": True},
+}
 Ask = Callable[[str, Mapping[str, Any]], "str | None"]
 
 
