@@ -70,7 +70,7 @@ def peers(lab, host):
 def left(lab, host):
     """What chaos left on a host: rules, units, records."""
     script = (
-        "iptables -S; ip6tables -S; ls -d /etc/systemd/system/rsp-lease-chaos* /var/lib/rsp/chaos/* "
+        "iptables -S; ip6tables -S; iptables -t nat -S; ls -d /etc/systemd/system/rsp-lease-chaos* /var/lib/rsp/chaos/* "
         "/var/lib/rsp/chaos-ledger/* 2>/dev/null || true"
     )
     lines = lab.on(host, "sh", "-c", script).splitlines()
@@ -109,6 +109,11 @@ def whole(lab, monitor):
         return False
 
     return lambda: consul() and lab.whole()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tools():
+    subprocess.run([".venv/bin/ansible-playbook", "playbooks/chaos_tools.yml"], cwd=ROOT, check=True, timeout=900)
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +164,7 @@ def test_check_mode_changes_nothing_and_shows_the_undo(lab, service):
 
 @pytest.mark.parametrize(
     ("kind", "params"),
-    [("disk_fill", {"path": "/var/lib/postgresql"}), ("clock_shift", {"seconds": 60}), ("latency", {})],
+    [("disk_fill", {"path": "/var/lib/postgresql"}), ("clock_shift", {"seconds": 60}), ("packet_delay", {})],
 )  # fmt: skip
 def test_what_this_host_cannot_do_is_refused(kind, params):
     found = module("c1", "chaos_fault", fault="e2e-6", state="injected", kind=kind, params=params, ttl_s=30)
@@ -236,6 +241,28 @@ def test_a_fault_that_nobody_renews_undoes_itself(lab):
     assert proved["effective"], proved["seen"]
     wait_until("it is undone", lambda: not any("CHAOS" in line for line in left(lab, "c1")), TTL_S + 15)
     assert time.monotonic() - armed < TTL_S + 5
+
+
+def test_a_line_that_is_late_is_late_for_a_client_that_knows_nothing_of_it(lab):
+    """curl on another host is the stopwatch: a handshake of TLS and a question are three round trips at least."""
+    [client_address, *_] = lab.on("ops", "hostname", "-I").split()
+    address, port = lab.services["consul"]["members"]["c1"].rsplit(":", 1)
+    ask = ["curl", "-sk", "-o", "/dev/null", "-w", "%{time_total}", f"https://{address}:{port}/v1/status/leader"]
+    before, rules = float(lab.on("ops", *ask)), lab.on("c1", "iptables-save")
+    fault("c1", "e2e-9", "latency", ttl_s=120, ms=200, port=int(port), address=address, peers=[client_address])
+    idle = module("c1", "chaos_fault", fault="e2e-9", state="proved")
+    late = float(lab.on("ops", *ask))
+    proved = module("c1", "chaos_fault", fault="e2e-9", state="proved")
+    undone = module("c1", "chaos_fault", fault="e2e-9", state="undone")
+    assert late - before > 3 * 2 * 0.2 - 0.1
+    assert (idle["effective"], proved["effective"]) == (False, True), "without traffic nothing is proved"
+    assert undone["undone"], undone
+    assert float(lab.on("ops", *ask)) < 0.2 + before
+
+    def bare(text):
+        return sorted(line for line in text.splitlines() if line.startswith("-A"))
+
+    assert bare(lab.on("c1", "iptables-save")) == bare(rules)
 
 
 def test_foreign_rules_stay_and_two_faults_are_undone_in_any_order(lab):

@@ -28,6 +28,7 @@ from test_chaos_run import NOON, Ran
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # name → (the experiment, its negative control); seconds, kind, target, parameters | who is on the other side of the cut
+EACH_OTHER = ["0s partition a1 | b1 c1", "0s partition b1 | a1 c1", "0s partition c1 | a1 b1"]
 PLANS = {
     "consul_leader_killed": (
         ["0s process_kill a1"],
@@ -93,6 +94,15 @@ PLANS = {
         ["0s cpu_pressure a1 percent=5"],
         ["0s unit_stop a1", "0s unit_stop b1"],
     ),
+    **{
+        name: ([f"0s {fault} | {peers}"], EACH_OTHER)
+        for name, fault, peers in (
+            ("consul_follower_late", "latency b1 jitter_ms=50 ms=300", "a1 c1"),
+            ("consul_follower_resets", "reset b1 after_ms=2000", "a1 c1"),
+            ("postgresql_replication_late", "latency a1 ms=100", "b1 c1"),
+            ("postgresql_replication_narrow", "bandwidth a1 kb_per_s=64", "b1 c1"),
+        )
+    },
     "consul_bridge": (
         ["0s partition a1 | b1", "0s partition b1 | a1"],
         ["0s partition a1 | b1 c1", "0s partition b1 | a1 c1", "0s partition c1 | a1 b1"],

@@ -7,11 +7,13 @@ Stands alone beside undo.py: nothing but the standard library is imported. `run`
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -192,8 +194,78 @@ def copy_of(item: Step, run: Run) -> str:
     return "whole" if str(me["State"]) in ("streaming", "running") else str(me["State"])
 
 
+# --- a proxy in the path -----------------------------------------------------------------------------------------
+
+
+def ask_proxy(port: int, path: str, body: Any = None) -> str:
+    """An answer of toxiproxy's API on this host; a body is posted. Raises OSError for anything but a yes."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    try:
+        data = None if body is None else json.dumps(body)
+        connection.request("GET" if body is None else "POST", path, data, {"User-Agent": "rsp-chaos"})
+        answer = connection.getresponse()
+        text = answer.read().decode("utf-8", "replace")
+    except http.client.HTTPException as err:
+        raise OSError(f"toxiproxy gave no answer: {type(err).__name__}") from err
+    finally:
+        connection.close()
+    if answer.status not in (200, 201):
+        raise OSError(f"toxiproxy: http {answer.status} {text[:100]}")
+    return text
+
+
+def proxy(step: Step, run: Run) -> None:
+    """A proxy as a unit of its own, with what is wrong with it."""
+    run(["systemd-run", f"--unit={step['unit']}", "--collect", "--property=User=nobody", *step["argv"]])
+    end = time.monotonic() + TIMEOUT_S * 2
+    while True:
+        try:
+            ask_proxy(step["api"], "/version")
+            break
+        except OSError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.1)
+    ask_proxy(step["api"], "/proxies", {key: step[key] for key in ("name", "listen", "upstream")})
+    for toxic in step["toxics"]:
+        ask_proxy(step["api"], f"/proxies/{step['name']}/toxics", toxic)
+
+
+def no_proxy(step: Step, run: Run) -> None:
+    """The proxy ends, and with it every connection that goes through it."""
+    run(["systemctl", "stop", step["unit"]], ok=(0, 5))  # 5: there is none any more
+
+
+def redirect(step: Step, run: Run) -> None:
+    """New connections go to another port of this host."""
+    nat = ["iptables", "-w", "5", "-t", "nat"]
+    run([*nat, "-N", step["chain"]])
+    for rule in step["rules"]:
+        run([*nat, "-A", step["chain"], *rule])
+    run([*nat, "-I", "PREROUTING", "1", "-j", step["chain"]])
+
+
+def no_redirect(step: Step, run: Run) -> None:
+    """Our chain is gone, whatever was there of it."""
+    nat, chain = ["iptables", "-w", "5", "-t", "nat"], step["chain"]
+    rules = run([*nat, "-S"]).splitlines()
+    for rule in rules:
+        words = rule.split()
+        if words[0] == "-A" and words[-2:] == ["-j", chain]:
+            run([*nat, "-D", *words[1:]])
+    if f"-N {chain}" in rules:
+        run([*nat, "-F", chain])
+        run([*nat, "-X", chain])
+
+
+def redirected(item: Step, run: Run) -> list[str]:
+    """Rules of ours in the table nat; those of others are none of our business."""
+    rules = run(["iptables", "-w", "5", "-t", "nat", "-S"]).splitlines()
+    return [rule for rule in rules if item["chain"] in rule.split()]
+
+
 DO: dict[str, Callable[[Step, Run], None]] = {
     "write": write, "group": group, "no_group": no_group, "put": put, "reread": reread, "damage": damage,
-    "rebuild": rebuild,
+    "rebuild": rebuild, "proxy": proxy, "no_proxy": no_proxy, "redirect": redirect, "no_redirect": no_redirect,
 }  # fmt: skip
-SEE: dict[str, Callable[[Step, Run], Any]] = {"node": node, "served": served, "copy": copy_of}
+SEE: dict[str, Callable[[Step, Run], Any]] = {"node": node, "served": served, "copy": copy_of, "redirected": redirected}

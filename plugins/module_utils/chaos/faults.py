@@ -30,7 +30,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.watchdog import
 
 HOME = Path("var/lib/rsp/chaos")
 STOP = Path("etc/rsp/chaos.stop")
-UNDO_S = 60.0
+UNDO_S, NAT = 60.0, "nat"
 FAULT = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")  # with CHAOS- before it, a chain's name has 28 letters at most
 CHAIN = re.compile(r"^-N (CHAOS-\S+)$", re.MULTILINE)
 
@@ -194,11 +194,17 @@ class Faults:
                 _code, out, _err = self.look.run([table, "-w", "5", "-S"])
                 for chain in CHAIN.findall(out):
                     found.setdefault(chain, []).append(table)
+        if self.look.has(steps.TABLES[0]):
+            _code, out, _err = self.look.run([steps.TABLES[0], "-w", "5", "-t", NAT, "-S"])
+            for chain in CHAIN.findall(out):
+                found.setdefault(chain, []).append(NAT)
         return {chain: tables for chain, tables in found.items() if not (self.home / chain[len("CHAOS-") :]).is_dir()}
 
     def _without(self, chain: str, tables: list[str]) -> list[str]:
         try:
-            self.do["no_chain"]({"chain": chain, "tables": tables})
+            self.do["no_chain"]({"chain": chain, "tables": [table for table in tables if table != NAT]})
+            if NAT in tables:
+                self.do["no_redirect"]({"chain": chain})
         except (steps.StepError, OSError) as err:
             return [str(err)]
         return []

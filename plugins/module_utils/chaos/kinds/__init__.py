@@ -12,6 +12,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import (
     patroni,
     pressure,
     process,
+    proxy,
     storage,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import Kind
@@ -28,14 +29,13 @@ KINDS: dict[str, Kind] = {
         *patroni.KINDS,
         *certificate.KINDS,
         *storage.KINDS,
+        *proxy.KINDS,
     )
 }
 
 # What nobody can have here, and why: said, never faked.
 UNAVAILABLE = {
-    "latency": "needs tc netem or toxiproxy in the path; neither is here",
-    "bandwidth": "needs tc netem or toxiproxy in the path; neither is here",
-    "reset": "needs toxiproxy in the path; a partition with action REJECT resets connections",
+    "packet_delay": "needs tc netem, which this kernel lacks; latency puts a proxy in the path of one port",
     "lost_unsynced_writes": "needs LazyFS, which needs FUSE mounts on members",
     "file_corruption": "use data_corruption: a page of one replica of PostgreSQL",
     "zone_power_off": "use host_kill with a whole zone as target",
