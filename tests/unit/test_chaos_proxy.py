@@ -9,6 +9,7 @@ import threading
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import deeds, effects, steps
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import KINDS
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds.proxy import PORTS
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import (
     ChaosError,
     UnavailableError,
@@ -80,10 +81,10 @@ def test_what_cannot_be_is_refused_before_anything_is_armed(tmp_path, changes, f
 
 
 def test_ports_on_which_somebody_listens_are_left_alone(tmp_path):
-    rows = "".join(f"   {n}: 00000000:{21000 + n:04X} 00000000:0000 0A 0\n" for n in range(3))
+    rows = "".join(f"   {n}: 00000000:{PORTS.start + n:04X} 00000000:0000 0A 0\n" for n in range(3))
     files = {**FILES, "proc/net/tcp6": f"  sl  local_address rem_address   st\n{rows}"}
     proxy = plan(tmp_path, files=files).inject[0]
-    assert (proxy["listen"], proxy["api"]) == ("0.0.0.0:21003", 21004)
+    assert (proxy["listen"], proxy["api"]) == (f"0.0.0.0:{PORTS.start + 3}", PORTS.start + 4)
 
 
 class Nat:
