@@ -71,7 +71,7 @@ def left(lab, host):
     """What chaos left on a host: rules, units, records."""
     script = (
         "iptables -S; ip6tables -S; iptables -t nat -S; "
-        "ls -d /etc/systemd/system/rsp-lease-chaos* /var/lib/rsp/chaos/* /var/lib/rsp/chaos-ledger/* 2>/dev/null || true"
+        "ls -d /etc/systemd/system/rsp-lease-chaos* /var/lib/rsp/chaos/* /var/lib/rsp/chaos-ledger/* 2>/dev/null; true"
     )
     lines = lab.on(host, "sh", "-c", script).splitlines()
     return [line for line in lines if "CHAOS" in line or line.startswith("/")]
