@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.targets import 
 from ansible_collections.rsp.platform.plugins.module_utils.evidence import Chain
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.loading import plain
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import nearest
+from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_certificates import issuer
 from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import write
 from ansible_collections.rsp.platform.plugins.plugin_utils.fleet import Fleet
 
@@ -50,6 +51,9 @@ SPEC: dict[str, dict[str, Any]] = {
     "approval": {"type": "str", "default": ""},
     "longest_lease_s": {"type": "int", "default": 900},
     "window": {"type": "str", "default": ""},
+    "fill": {"type": "dict", "default": {}},
+    "switch": {"type": "dict", "default": {}},
+    "evidence_key": {"type": "str", "default": "", "no_log": True},
     "reports": {"type": "path", "required": True},
 }
 CLOCK = Clock(time.monotonic, time.sleep, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
@@ -68,9 +72,10 @@ class ActionModule(ActionBase):
         _validated, raw = self.validate_argument_spec(SPEC)
         arguments = plain(raw)
         experiment = self._experiment(arguments)
-        run, chain = secrets.token_hex(4), Chain()
+        run, chain = secrets.token_hex(4), Chain(arguments["evidence_key"].encode())
         fleet = Fleet(self, (task_vars or {})["hostvars"])
-        runner = Runner(experiment, setting_from(arguments), hosts=fleet, clock=CLOCK, run=run, chain=chain)
+        issue = issuer(self._templar.template((task_vars or {}).get("platform_secrets")), arguments["service"])
+        runner = Runner(experiment, setting_from(arguments, issue), hosts=fleet, clock=CLOCK, run=run, chain=chain)
         began, at = time.monotonic(), CLOCK.wall()
         chain.add("experiment", at, {"name": experiment.name, "run": run, "control": arguments["control"]})
         try:
@@ -114,9 +119,10 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(err)) from err
 
 
-def setting_from(arguments: Mapping[str, Any]) -> Setting:
-    """Where the experiment runs, from the action's arguments."""
+def setting_from(arguments: Mapping[str, Any], issue: Callable[[str, str], str] | None = None) -> Setting:
+    """Where the experiment runs, from the action's arguments; `issue` makes certificates that no client may accept."""
     rules = Policy(arguments["environment"], arguments["approval"], arguments["longest_lease_s"], arguments["window"])
-    same = ("members", "info", "client", "ledger", "max_lag", "unit", "others", "engine", "containers", "loss")
+    same = ("members", "info", "client", "ledger", "max_lag", "unit", "others", "engine", "containers", "loss",
+            "fill", "switch")  # fmt: skip
     places = [Place(each["name"], each["address"], each["zone"]) for each in arguments["places"]]
-    return Setting(places=places, policy=rules, **{key: arguments[key] for key in same})
+    return Setting(places=places, policy=rules, issue=issue, **{key: arguments[key] for key in same})

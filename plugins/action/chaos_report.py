@@ -9,13 +9,14 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.loading import plain
-from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import forms
+from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import game_day
 
 SPEC: dict[str, dict[str, Any]] = {
     "title": {"type": "str", "required": True},
     "reports": {"type": "list", "elements": "dict", "required": True},
     "refused": {"type": "list", "elements": "str", "default": []},
     "control": {"type": "bool", "default": False},
+    "evidence_key": {"type": "str", "default": "", "no_log": True},
     "directory": {"type": "path", "required": True},
 }
 
@@ -43,6 +44,6 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": "; ".join(wrong), "wrong": wrong, "files": {}}
         folder = Path(arguments["directory"]) / f"game-day-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         folder.mkdir(parents=True, mode=0o700)
-        files = forms(folder, reports, arguments["title"])
+        files = game_day(folder, reports, arguments["title"], arguments["evidence_key"].encode())
         text = f"{len(reports)} experiments, {len(wrong)} not {wanted}: {'; '.join(wrong) or 'none'}"
         return {**result, "changed": True, "failed": bool(wrong), "msg": text, "wrong": wrong, "files": files}

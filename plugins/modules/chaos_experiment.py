@@ -42,6 +42,18 @@ options:
     description: 'Hours like 09:00-17:00 within which faults are allowed; always when empty.'
     type: str
     default: ''
+  fill:
+    description: 'What faults must know of the service: path, units, ca_path, port and protocol of what it serves.'
+    type: dict
+    default: {}
+  switch:
+    description: 'Key in Consul that must hold C(go), as O(rsp.platform.chaos_fault#module:switch); none when empty.'
+    type: dict
+    default: {}
+  evidence_key:
+    description: Key that signs the evidence (HMAC). Without one it is only chained.
+    type: str
+    default: ''
   reports: {description: Directory of reports on the controller., type: path, required: true}
 attributes:
   check_mode:

@@ -13,7 +13,8 @@ description:
   - Arms, then fires. Undo and fingerprint are on the host's disk and a watchdog ticks before anything is injected.
   - When nobody renews the fault in O(ttl_s), or the host boots, it undoes by itself and compares with the fingerprint.
   - Connections with the host's sshd are never cut. Rules of others are neither changed nor reordered.
-  - The file C(/etc/rsp/chaos.stop) on the host forbids every injection and renewal there.
+  - The file C(/etc/rsp/chaos.stop) on the host forbids every injection and renewal there; so does a key in Consul that
+    does not say C(go), where O(switch) names one.
 options:
   fault:
     description: Id of the fault, unique on the host, at most 20 small letters, digits and dashes.
@@ -47,6 +48,16 @@ options:
         trying.
     type: int
     default: 60
+  switch:
+    description:
+      - A key in Consul that must hold C(go). The host asks the servers itself, in order. No answer, no key and any
+        other word are a stop. An undo asks nobody.
+    type: dict
+    suboptions:
+      urls: {description: Servers of Consul., type: list, elements: str, required: true}
+      key: {description: The key., type: str, required: true}
+      ca: {description: PEM of the CA that signed the servers' certificates., type: str}
+      token: {description: A token that may read the key., type: str}
 attributes:
   check_mode:
     description: Returns the plan and writes nothing.
@@ -105,6 +116,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import F
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import StepError
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.switch import SWITCH
 from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 
 STATES = ["planned", "injected", "renewed", "proved", "undone"]
@@ -120,6 +132,7 @@ def fault_options() -> dict[str, Any]:
         "ttl_s": {"type": "int"},
         "reason": {"type": "str", "default": ""},
         "wait_s": {"type": "int", "default": 60},
+        "switch": {"type": "dict", "options": SWITCH},
     }
 
 
@@ -150,7 +163,7 @@ def main() -> None:
 
     run = runner(module)
     try:
-        result = converge(module.params, faults_of(run), module.check_mode)
+        result = converge(module.params, faults_of(run, switch=module.params["switch"]), module.check_mode)
     except (ChaosError, StepError, OSError) as err:
         module.fail_json(msg=str(err), **getattr(err, "result", {}))
     module.exit_json(**result)

@@ -11,6 +11,15 @@ version_added: 0.1.0
 author: rsp.platform maintainers (@rsp-platform)
 description:
   - Reads the host's own records. A fault that its watchdog undid stays listed, with RV(faults), until it is recovered.
+options:
+  switch:
+    description: A key in Consul that must hold C(go), as in M(rsp.platform.chaos_fault).
+    type: dict
+    suboptions:
+      urls: {description: Servers of Consul., type: list, elements: str, required: true}
+      key: {description: The key., type: str, required: true}
+      ca: {description: PEM of the CA that signed the servers' certificates., type: str}
+      token: {description: A token that may read the key., type: str}
 attributes:
   check_mode:
     description: It only reads.
@@ -33,7 +42,7 @@ faults:
   type: list
   elements: dict
 stopped:
-  description: Whether C(/etc/rsp/chaos.stop) forbids faults here.
+  description: Whether C(/etc/rsp/chaos.stop), or the key of O(switch), forbids faults here.
   returned: success
   type: bool
 kinds:
@@ -48,19 +57,19 @@ unavailable:
 
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import STOP
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import KINDS, UNAVAILABLE
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.switch import SWITCH
 from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 
 
 def main() -> None:
     """Doorway: one call, one except."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={"switch": {"type": "dict", "options": SWITCH}}, supports_check_mode=True)
 
     run = runner(module)
-    faults = faults_of(run)
+    faults = faults_of(run, switch=module.params["switch"])
     try:
         found = faults.all()
     except (ChaosError, OSError) as err:
@@ -68,7 +77,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         faults=found,
-        stopped=(faults.look.root / STOP).exists(),
+        stopped=faults.forbidden() is not None,
         kinds={name: kind.about for name, kind in KINDS.items()},
         unavailable=UNAVAILABLE,
     )

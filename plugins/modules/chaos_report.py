@@ -20,6 +20,10 @@ options:
     required: true
   refused: {description: 'Experiments that did not run, and why.', type: list, elements: str, default: []}
   control: {description: They are negative controls., type: bool, default: false}
+  evidence_key:
+    description: Key that signs the evidence (HMAC). Without one it is only chained.
+    type: str
+    default: ''
   directory: {description: Directory of reports., type: path, required: true}
 attributes:
   check_mode:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,35 @@ def write(folder: Path, report: Mapping[str, Any], chain: Chain) -> tuple[dict[s
     own = folder / f"{report['experiment']}-{report['run']}"
     own.mkdir(parents=True, mode=0o700)
     files = forms(own, [report], report["title"])
-    evidence = own / "evidence.jsonl"
-    evidence.write_text(chain.text(), encoding="utf-8")
-    now = history.entry(report)
-    worse = history.regression(read_history(folder), now)
+    evidence = seal(own, files, chain)
+    entry = {**history.entry(report), "head": chain.head}
+    worse = history.regression(read_history(folder), entry)
     with (folder / HISTORY).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(now, sort_keys=True) + "\n")
+        file.write(json.dumps(entry, sort_keys=True) + "\n")
     return {**files, "evidence": str(evidence)}, worse
+
+
+def game_day(folder: Path, reports: Sequence[Mapping[str, Any]], title: str, key: bytes) -> dict[str, str]:
+    """Write one report of several runs into a folder, with its evidence; form → path."""
+    files, chain = forms(folder, reports, title), Chain(key)
+    kept = ("experiment", "service", "run", "at", "control", "verdict")
+    for report in reports:
+        chain.add("run", now(), {name: report.get(name) for name in kept})
+    return {**files, "evidence": str(seal(folder, files, chain))}
+
+
+def seal(folder: Path, files: Mapping[str, str], chain: Chain) -> Path:
+    """End a chain with the digests of report files, so that they can't be changed without being seen, and write it."""
+    digests = {Path(path).name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files.values()}
+    chain.add("reports", now(), digests)
+    path = folder / "evidence.jsonl"
+    path.write_text(chain.text(), encoding="utf-8")
+    return path
+
+
+def now() -> str:
+    """Wall time in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def forms(folder: Path, reports: Sequence[Mapping[str, Any]], title: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ The order is from what changes nothing to what takes longest: a defect shows bef
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -28,6 +29,8 @@ MEMBERS = ("a1", "b1", "c1")
 TTL_S = 20
 RUN_S = 1200  # no run of one experiment takes longer, the refusals of a busy machine included
 REPORTS = ROOT / ".lab" / "chaos"
+KEY = "rsp/chaos/e2e"
+ASYNCHRONOUS = ("postgresql_primary_cut_from_standbys", "postgresql_primary_sends_nothing")
 LEADERS = {"consul": "consul_leader_killed", "postgresql": "postgresql_primary_killed"}
 UNITS = {"consul": "consul.service", "postgresql": "patroni.service"}
 LIBRARY = [
@@ -67,8 +70,8 @@ def peers(lab, host):
 def left(lab, host):
     """What chaos left on a host: rules, units, records."""
     script = (
-        "iptables -S; ip6tables -S; ls -d /etc/systemd/system/rsp-lease-chaos* /var/lib/rsp/chaos/* "
-        "/var/lib/rsp/chaos-ledger/* 2>/dev/null || true"
+        "iptables -S; ip6tables -S; iptables -t nat -S; "
+        "ls -d /etc/systemd/system/rsp-lease-chaos* /var/lib/rsp/chaos/* /var/lib/rsp/chaos-ledger/* 2>/dev/null; true"
     )
     lines = lab.on(host, "sh", "-c", script).splitlines()
     return [line for line in lines if "CHAOS" in line or line.startswith("/")]
@@ -108,6 +111,11 @@ def whole(lab, monitor):
     return lambda: consul() and lab.whole()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _tools():
+    subprocess.run([".venv/bin/ansible-playbook", "playbooks/chaos_tools.yml"], cwd=ROOT, check=True, timeout=900)
+
+
 @pytest.fixture(autouse=True)
 def _whole_before_and_clean_after(lab, whole):
     wait_until("both services are whole", whole, 300)
@@ -125,6 +133,22 @@ def newest(since):
     return json.loads(paths[0].read_text(encoding="utf-8"))["reports"][0], paths[0].parent
 
 
+def verify(folder):
+    """Evidence is signed, holds, and knows every report file; the verifier is the auditor's script, without Ansible."""
+    key = folder.parent / ".evidence-key"
+    key.touch(mode=0o600)
+    try:
+        key.write_text(secret("chaos/evidence"), encoding="ascii")
+        script = [".venv/bin/python", "-I", "plugins/module_utils/evidence.py", str(folder / "evidence.jsonl")]
+        assert run(*script, "--key-file", str(key))
+        assert subprocess.run(script, cwd=ROOT, capture_output=True, check=False).returncode == 1, "it is signed"
+    finally:
+        key.unlink()
+    last = json.loads((folder / "evidence.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    for name, digest in last["body"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
 # --- nothing is changed ------------------------------------------------------------------------------------------
 
 
@@ -140,7 +164,7 @@ def test_check_mode_changes_nothing_and_shows_the_undo(lab, service):
 
 @pytest.mark.parametrize(
     ("kind", "params"),
-    [("disk_fill", {"path": "/var/lib/postgresql"}), ("clock_shift", {"seconds": 60}), ("latency", {})],
+    [("disk_fill", {"path": "/var/lib/postgresql"}), ("clock_shift", {"seconds": 60}), ("packet_delay", {})],
 )  # fmt: skip
 def test_what_this_host_cannot_do_is_refused(kind, params):
     found = module("c1", "chaos_fault", fault="e2e-6", state="injected", kind=kind, params=params, ttl_s=30)
@@ -156,6 +180,43 @@ def test_the_stop_file_is_honoured_on_the_host(lab):
         assert lab.on("c1", "systemctl", "is-active", "consul.service") == "active"
     finally:
         lab.on("c1", "rm", "-f", "/etc/rsp/chaos.stop")
+
+
+def switched(lab, value):
+    """Give the key in Consul a value; None: take it away."""
+    method = "DELETE" if value is None else "PUT"
+    request = urllib.request.Request(
+        f"{lab.consul_url('a1')}/v1/kv/{KEY}", data=(value or "").encode(), method=method,
+        headers={"X-Consul-Token": secret("consul/operations")},
+    )  # fmt: skip
+    tls = ssl.create_default_context(cafile=lab.ca)
+    with urllib.request.urlopen(request, timeout=20, context=tls) as answer:
+        assert json.load(answer) is True
+
+
+SWITCHED = ["-e", json.dumps({"chaos_policy": {"consul_key": KEY}})]
+
+
+@pytest.mark.parametrize("value", [None, "stop", "GO"])
+def test_a_key_in_consul_that_does_not_say_go_forbids_every_fault(lab, value):
+    switched(lab, value)
+    code, output = chaos("consul", LEADERS["consul"], *SWITCHED)
+    assert code != 0
+    assert "no fault is allowed on this host" in output
+    assert [left(lab, host) for host in MEMBERS] == [[], [], []]
+
+
+def test_the_planted_violation_with_go_it_is_allowed_and_a_host_that_hears_nobody_refuses(lab):
+    switched(lab, "go")
+    try:
+        code, output = chaos("consul", LEADERS["consul"], "--check", *SWITCHED)
+        assert code == 0, output[-3000:]
+        asked = {"urls": ["https://192.0.2.1:8501"], "key": KEY}
+        found = module("c1", "chaos_fault", fault="e2e-8", state="injected", kind="unit_stop", ttl_s=30,
+                       params={"unit": "consul.service"}, switch=asked)  # fmt: skip
+        assert "nobody says" in found["msg"]
+    finally:
+        switched(lab, None)
 
 
 def test_a_degraded_cluster_is_refused_and_nothing_is_done(lab):
@@ -180,6 +241,28 @@ def test_a_fault_that_nobody_renews_undoes_itself(lab):
     assert proved["effective"], proved["seen"]
     wait_until("it is undone", lambda: not any("CHAOS" in line for line in left(lab, "c1")), TTL_S + 15)
     assert time.monotonic() - armed < TTL_S + 5
+
+
+def test_a_line_that_is_late_is_late_for_a_client_that_knows_nothing_of_it(lab):
+    """curl on another host is the stopwatch: a handshake of TLS and a question are three round trips at least."""
+    [client_address, *_] = lab.on("ops", "hostname", "-I").split()
+    address, port = lab.services["consul"]["members"]["c1"].rsplit(":", 1)
+    ask = ["curl", "-sk", "-o", "/dev/null", "-w", "%{time_total}", f"https://{address}:{port}/v1/status/leader"]
+    before, rules = float(lab.on("ops", *ask)), lab.on("c1", "iptables-save")
+    fault("c1", "e2e-9", "latency", ttl_s=120, ms=200, port=int(port), address=address, peers=[client_address])
+    idle = module("c1", "chaos_fault", fault="e2e-9", state="proved")
+    late = float(lab.on("ops", *ask))
+    proved = module("c1", "chaos_fault", fault="e2e-9", state="proved")
+    undone = module("c1", "chaos_fault", fault="e2e-9", state="undone")
+    assert late - before > 3 * 2 * 0.2 - 0.1
+    assert (idle["effective"], proved["effective"]) == (False, True), "without traffic nothing is proved"
+    assert undone["undone"], undone
+    assert float(lab.on("ops", *ask)) < 0.2 + before
+
+    def bare(text):
+        return sorted(line for line in text.splitlines() if line.startswith("-A"))
+
+    assert bare(lab.on("c1", "iptables-save")) == bare(rules)
 
 
 def test_foreign_rules_stay_and_two_faults_are_undone_in_any_order(lab):
@@ -232,11 +315,13 @@ def test_an_experiment_holds_and_a_stopwatch_sees_the_same_outage(lab, conninfo,
     assert report["verdict"] == "held"
     assert report["measures"]["before"]["ok"] > 100
     assert abs(report["measures"]["client_rto_s"] - watch.ledger.longest_gap(began, ended)) < 1.0
-    assert run(".venv/bin/python", "-I", "plugins/module_utils/evidence.py", str(folder / "evidence.jsonl"))
+    verify(folder)
     assert Path(REPORTS / "history.jsonl").exists()
 
 
-@pytest.mark.parametrize(("service", "experiment"), [each for each in LIBRARY if each[1] not in LEADERS.values()])
+@pytest.mark.parametrize(
+    ("service", "experiment"), [each for each in LIBRARY if each[1] not in (*LEADERS.values(), *ASYNCHRONOUS)]
+)
 def test_an_experiment_holds(service, experiment):
     since = time.time()
     code, output = chaos(service, experiment)
@@ -302,18 +387,20 @@ class Counter(threading.Thread):
                     self.rows = connection.execute(count).fetchone()[0]
 
 
-def test_an_asynchronous_primary_that_is_cut_off_and_dies_loses_as_many_rows_as_sql_misses(conninfo):
-    """The protection is off: rows are lost, and their number is what an independent count lacks."""
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("experiment", ASYNCHRONOUS)
+def test_a_primary_that_is_cut_off_and_dies_loses_as_many_rows_as_sql_misses(conninfo, experiment, asynchronous):
+    """Synchronous: none. Without that protection rows are lost, as many as an independent count lacks."""
     counter, since = Counter(conninfo), time.time()
     counter.start()
-    code, output = chaos("postgresql", "postgresql_primary_cut_from_standbys", "-e", "control=true")
+    code, output = chaos("postgresql", experiment, "-e", f"control={str(asynchronous).lower()}")
     counter.done.set()
     counter.join(30)
     assert code == 0, output[-4000:]
     report, _folder = newest(since)
     counts = report["findings"]["counts"]
     acked = sum(report["measures"][phase]["ok"] for phase in ("before", "during", "after"))
-    assert counts["lost"] > 0
+    assert (counts["lost"] > 0) is asynchronous
     assert counter.rows == acked - counts["lost"] + counts["recovered"]
     with psycopg.connect(conninfo) as connection:
         tables = connection.execute("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'chaos%'").fetchone()
@@ -322,9 +409,7 @@ def test_an_asynchronous_primary_that_is_cut_off_and_dies_loses_as_many_rows_as_
     assert mode[0], "the protection is on again"
 
 
-@pytest.mark.parametrize(
-    ("service", "experiment"), [each for each in LIBRARY if each[1] != "postgresql_primary_cut_from_standbys"]
-)
+@pytest.mark.parametrize(("service", "experiment"), [each for each in LIBRARY if each[1] not in ASYNCHRONOUS])
 def test_a_negative_control_is_violated(service, experiment):
     """Without what protects, the same claim must fail; else the experiment could not have failed either."""
     since = time.time()
@@ -336,6 +421,62 @@ def test_a_negative_control_is_violated(service, experiment):
     assert report["measures"]["client_rto_s"] > report["expect"]["client_rto_s"]
 
 
+class Stranger(threading.Thread):
+    """A client that knows the platform's CA and nothing of chaos: what each member's listener says to it."""
+
+    def __init__(self, lab):
+        super().__init__(daemon=True)
+        self.lab, self.refused, self.done = lab, {}, threading.Event()
+
+    def run(self):
+        tls = ssl.create_default_context(cafile=self.lab.ca)
+        while not self.done.wait(0.5):
+            for host in MEMBERS:
+                try:
+                    url = f"{self.lab.consul_url(host)}/v1/status/leader"
+                    urllib.request.urlopen(url, timeout=3, context=tls).close()
+                except urllib.error.URLError as err:
+                    if isinstance(err.reason, ssl.SSLCertVerificationError):
+                        self.refused[host] = err.reason.verify_message
+
+
+def test_a_certificate_that_ended_is_refused_by_any_client_and_comes_back_byte_equal(lab):
+    seen = ["sh", "-c", "stat -c '%u %g %a %s' /etc/consul.d/tls/agent.crt; sha256sum /etc/consul.d/tls/agent.*"]
+    before, stranger, since = {host: lab.on(host, *seen) for host in MEMBERS}, Stranger(lab), time.time()
+    stranger.start()
+    code, output = chaos("consul", "consul_follower_certificate_expired")
+    stranger.done.set()
+    stranger.join(30)
+    assert code == 0, output[-4000:]
+    report, _folder = newest(since)
+    assert report["targets"] == sorted(stranger.refused)
+    assert "expired" in next(iter(stranger.refused.values()))
+    assert {host: lab.on(host, *seen) for host in MEMBERS} == before
+
+
+def test_a_replica_that_rots_is_cloned_anew_and_its_page_is_as_it_was(lab, conninfo):
+    """The page is compared on the disk: a server that reads it keeps it, and the next run would prove nothing."""
+    ask = "SELECT current_setting('data_directory') || '/' || pg_relation_filepath('information_schema.sql_features')"
+    psql = ["runuser", "-u", "postgres", "--", "psql", "-Atc"]
+
+    def page(host):
+        path = lab.on(host, *psql, ask).strip()
+        return lab.on(host, "sh", "-c", f"dd if={path} bs=64 skip=192 count=1 2>/dev/null | sha256sum")
+
+    def started(host):
+        return lab.on(host, *psql, "SELECT pg_postmaster_start_time()")
+
+    before = {host: (page(host), started(host)) for host in MEMBERS}
+    since = time.time()
+    code, output = chaos("postgresql", "postgresql_replica_rots")
+    assert code == 0, output[-4000:]
+    report, folder = newest(since)
+    after = {host: (page(host), started(host)) for host in MEMBERS}
+    assert {host: seen[0] for host, seen in after.items()} == {host: seen[0] for host, seen in before.items()}
+    assert [host for host in MEMBERS if after[host][1] != before[host][1]] == report["targets"], "it alone was cloned"
+    assert "invalid page" in (folder / "evidence.jsonl").read_text(encoding="utf-8")
+
+
 def test_a_game_day_writes_one_report():
     since = time.time()
     chosen = "consul_follower_killed,consul_leader_stopped"
@@ -345,3 +486,4 @@ def test_a_game_day_writes_one_report():
     reports = json.loads(path.read_text(encoding="utf-8"))["reports"]
     assert sorted(report["experiment"] for report in reports) == sorted(chosen.split(","))
     assert {report["verdict"] for report in reports} == {"held"}
+    verify(path.parent)

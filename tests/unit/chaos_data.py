@@ -59,6 +59,8 @@ def setting(**changes):
         "ledger": {"driver": "consul", "servers": ["10.0.0.11:8501"], "members": {}, "ca_path": "/ca", "token": "t"},
         "policy": Policy("local"),
         "unit": "consul.service",
+        "fill": {"path": "/x.crt", "units": ["x.service"], "ca_path": "/ca.crt", "port": 8501, "protocol": "tls"},
+        "issue": lambda host, kind: f"{kind} of {host}",
     }
     return Setting(**{**defaults, **changes})
 
@@ -85,6 +87,7 @@ class Machines:
         self.undone = options.pop("undone", {"undone": True, "wrong": []})
         self.lost = set(options.pop("lost", ()))
         self.silent = options.pop("silent", None)  # no acknowledgement between these moments
+        self.stopped = options.pop("stopped", None)  # since when the key does not say go
         self.probe = options.pop("probe", {"holds": False})
 
     def call(self, host, module, arguments):
@@ -111,6 +114,9 @@ class Machines:
         if arguments["state"] == "undone":
             return {"changed": True, **self.undone}
         return {"changed": True, "plan": {"inject": [], "undo": []}}
+
+    def _chaos_info(self, _arguments):
+        return {"stopped": self.stopped and self.time.t >= self.stopped}
 
     def _chaos_probe(self, _arguments):
         return self.probe

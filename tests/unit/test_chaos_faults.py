@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import deeds, model, steps
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import faults as faults_room
-from ansible_collections.rsp.platform.plugins.module_utils.chaos import model, steps
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import watchdog as watchdogs
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.faults import Faults, Request
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.host import faults_of
@@ -371,6 +371,7 @@ def test_it_is_armed_before_it_is_fired(tmp_path):
     folder = place.faults.home / "ab12-0"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "undo.py").read_text() == source(steps)
+    assert (folder / "deeds.py").read_text() == source(deeds)
     assert json.loads((folder / steps.PLAN).read_text())["undo"][0]["do"] == "no_file"
 
 
@@ -413,7 +414,7 @@ def test_a_step_that_fails_is_undone_at_once(tmp_path):
 BAD_REQUESTS = [
     (request(fault="A B"), "is no id"),
     (request(fault="x" * 21), "is no id"),
-    (request(kind="latency"), "is not available"),
+    (request(kind="packet_delay"), "is not available"),
     (request(kind="nothing"), "there is no fault nothing"),
     (request(params={}), "set path"),
     (request(params={"path": "/data", "floor_mb": 1}), "floor_mb"),
@@ -489,7 +490,7 @@ RULES = "-P INPUT ACCEPT\n-N CHAOS-dead-1\n-N CHAOS-ab12-0\n-N FOREIGN\n-A INPUT
 
 
 def test_recovery_needs_no_memory(tmp_path):
-    place = Place(tmp_path, run=lambda argv: (0, RULES if argv[0] == "iptables" else "", ""))
+    place = Place(tmp_path, run=lambda argv: (0, RULES if argv[0] == "iptables" and "nat" not in argv else "", ""))
     place.faults.inject(request())
     checked = place.faults.recover(check=True)
     assert [each["fault"] for each in checked] == ["ab12-0", "CHAOS-dead-1"]
@@ -500,8 +501,16 @@ def test_recovery_needs_no_memory(tmp_path):
     assert place.faults.all() == []
 
 
+def test_a_redirection_without_a_record_is_found_too(tmp_path):
+    place, log = Place(tmp_path, run=lambda argv: (0, "-N CHAOS-dead-2\n" if "nat" in argv else "", "")), []
+    do = {name: (lambda step, name=name: log.append((name, step["chain"]))) for name in ("no_chain", "no_redirect")}
+    [found] = Faults(place.faults.look, place.dog, do).recover()
+    assert (found["fault"], found["undone"]) == ("CHAOS-dead-2", True)
+    assert ("no_redirect", "CHAOS-dead-2") in log
+
+
 def test_recovery_that_fails_says_so(tmp_path):
-    place = Place(tmp_path, run=lambda argv: (0, RULES if argv[0] == "iptables" else "", ""))
+    place = Place(tmp_path, run=lambda argv: (0, RULES if argv[0] == "iptables" and "nat" not in argv else "", ""))
 
     def no_chain(_step):
         raise steps.StepError("Permission denied")

@@ -79,7 +79,7 @@ def change(*path, value=None, drop=False):
 
 BAD = {
     "unknown fault": (change("faults", 0, "kind", value="process_kil"), "faults[0].kind", "did you mean process_kill?"),
-    "unavailable fault": (change("faults", 0, "kind", value="latency"), "faults[0].kind", "netem"),
+    "unavailable fault": (change("faults", 0, "kind", value="packet_delay"), "faults[0].kind", "netem"),
     "no lease": (change("faults", 0, "lease_s", drop=True), "faults[0].lease_s", "set lease_s"),
     "lease too short": (change("faults", 0, "lease_s", value=1), "faults[0].lease_s", "15 to 900"),
     "lease too long": (change("faults", 0, "lease_s", value=3600), "faults[0].lease_s", "15 to 900"),

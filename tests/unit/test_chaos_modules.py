@@ -33,7 +33,7 @@ FILL = {"fault": "ab12-0", "kind": "disk_fill", "params": {"path": "/data", "max
 def place(tmp_path, monkeypatch):
     made = Place(tmp_path)
     for module in (chaos_fault, chaos_recover, chaos_info):
-        monkeypatch.setattr(module, "faults_of", lambda _run: made.faults)
+        monkeypatch.setattr(module, "faults_of", lambda _run, **_options: made.faults)
     monkeypatch.setattr(chaos_recover, "end_all", lambda check: [])
     return made
 
@@ -69,7 +69,7 @@ def test_a_fault_from_the_plan_to_the_undo(place, capsys):
     [
         ({"state": "injected", "fault": "x"}, "kind"),
         ({**FILL, "state": "planned", "params": {"path": "/tmp"}}, "shares with others"),
-        ({**FILL, "state": "planned", "kind": "bandwidth"}, "is not available"),
+        ({**FILL, "state": "planned", "kind": "packet_delay"}, "is not available"),
         ({"state": "melted", "fault": "x"}, "value of state must be one of"),
     ],
 )
@@ -87,7 +87,7 @@ def test_what_is_there_and_what_could_be(place, capsys):
     assert found["faults"][0]["armed"] is True
     assert (found["changed"], found["stopped"]) == (False, False)
     assert "partition" in found["kinds"]
-    assert "latency" in found["unavailable"]
+    assert "packet_delay" in found["unavailable"]
 
 
 def test_recovery(place, capsys):

@@ -28,6 +28,7 @@ from test_chaos_run import NOON, Ran
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # name → (the experiment, its negative control); seconds, kind, target, parameters | who is on the other side of the cut
+EACH_OTHER = ["0s partition a1 | b1 c1", "0s partition b1 | a1 c1", "0s partition c1 | a1 b1"]
 PLANS = {
     "consul_leader_killed": (
         ["0s process_kill a1"],
@@ -93,6 +94,53 @@ PLANS = {
         ["0s cpu_pressure a1 percent=5"],
         ["0s unit_stop a1", "0s unit_stop b1"],
     ),
+    **{
+        name: ([f"0s {fault} | {peers}"], EACH_OTHER)
+        for name, fault, peers in (
+            ("consul_follower_late", "latency b1 jitter_ms=50 ms=300", "a1 c1"),
+            ("consul_follower_resets", "reset b1 after_ms=2000", "a1 c1"),
+            ("postgresql_replication_late", "latency a1 ms=100", "b1 c1"),
+            ("postgresql_replication_narrow", "bandwidth a1 kb_per_s=64", "b1 c1"),
+        )
+    },
+    "consul_bridge": (
+        ["0s partition a1 | b1", "0s partition b1 | a1"],
+        ["0s partition a1 | b1 c1", "0s partition b1 | a1 c1", "0s partition c1 | a1 b1"],
+    ),
+    "consul_ring": (
+        ["0s partition a1 | c1", "0s partition b1 | ops", "0s partition c1 | a1"],
+        ["0s partition a1 | b1 c1", "0s partition b1 | a1 c1", "0s partition c1 | a1 b1"],
+    ),
+    "consul_follower_certificate_expired": (
+        ["0s certificate_expired b1", "5s process_kill b1"],
+        [
+            *(f"0s certificate_expired {name}" for name in ("a1", "b1", "c1")),
+            *(f"8s process_kill {name}" for name in ("a1", "b1", "c1")),
+        ],
+    ),
+    "postgresql_primary_sends_nothing": (
+        ["0s partition a1 direction=out | b1 c1", "12s host_kill a1"],
+        [
+            "0s patroni_setting b1 setting=synchronous_mode value=false",
+            "6s partition a1 direction=out | b1 c1",
+            "18s host_kill a1",
+        ],
+    ),
+    "postgresql_bridge": (
+        ["0s partition a1 | b1", "0s partition b1 | a1"],
+        ["0s partition a1 | b1 c1", "0s partition b1 | a1 c1", "0s partition c1 | a1 b1"],
+    ),
+    "postgresql_standby_certificate_wrong": (
+        ["0s certificate_wrong b1"],
+        [
+            *(f"0s certificate_wrong {name}" for name in ("a1", "b1", "c1")),
+            *(f"8s process_kill {name} comm=postgres" for name in ("a1", "b1", "c1")),
+        ],
+    ),
+    "postgresql_replica_rots": (
+        ["0s data_corruption b1"],
+        ["0s data_corruption b1", "4s unit_stop a1", "4s unit_stop b1", "4s unit_stop c1"],
+    ),
     "postgresql_primary_killed": (
         ["0s process_kill a1"],
         ["0s unit_stop a1", "0s unit_stop b1", "0s unit_stop c1"],
@@ -152,12 +200,16 @@ PLANS = {
 }
 
 
+# What the controller fills in
+HIDDEN = ("peers", "unit", "container", "pem", "address", "path", "units", "ca_path", "port", "protocol")
+
+
 def rows(service, name, control):
     """Planned faults, one line each."""
     found = []
     for each in planned_of(service, name, control):
         params = each.arguments["params"]
-        own = [f"{k}={v}" for k, v in sorted(params.items()) if k not in ("peers", "unit", "container")]
+        own = [f"{k}={v}" for k, v in sorted(params.items()) if k not in HIDDEN]
         cut = ["| " + " ".join(NAME[address] for address in params["peers"])] if "peers" in params else []
         found.append(" ".join([f"{each.at_s:g}s", each.arguments["kind"], each.target, *own, *cut]))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -19,7 +20,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.reports.documen
 )
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.reports.html import page, timeline
 from ansible_collections.rsp.platform.plugins.modules import evidence_verify
-from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import forms, read_history, write
+from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import game_day, read_history, write
 from module_call import call
 
 VERIFIER = Path(evidence.__file__)
@@ -199,6 +200,24 @@ def test_a_run_leaves_its_reports_and_its_history(tmp_path):
     assert read_history(tmp_path / "none") == []
 
 
+def test_a_report_that_is_changed_no_longer_fits_its_evidence(tmp_path):
+    key = b"a key"
+    files, _worse = write(tmp_path, report(), chain(key))
+    lines = Path(files["evidence"]).read_text(encoding="utf-8").splitlines()
+    assert evidence.verify(lines, key, read_history(tmp_path)[-1]["head"]).good, "the head is kept beside the chain too"
+    assert not evidence.verify(lines).good, "it is signed"
+    digests = json.loads(lines[-1])["body"]
+    assert set(digests) == {"report.json", "junit.xml", "chaos.prom", "report.html"}
+    path = Path(files["json"])
+    assert digests["report.json"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_text(path.read_text(encoding="utf-8").replace('"lost": 0', '"lost": 1'), encoding="utf-8")
+    assert digests["report.json"] != hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_a_game_day_is_one_report(tmp_path):
-    files = forms(tmp_path, MIX, "Game day")
+    files = game_day(tmp_path, MIX, "Game day", b"a key")
+    lines = Path(files["evidence"]).read_text(encoding="utf-8").splitlines()
+    assert evidence.verify(lines, b"a key").good
+    assert not evidence.verify(lines, b"another").good
+    assert [json.loads(line)["body"]["verdict"] for line in lines[:-1]] == [each["verdict"] for each in MIX]
     assert len(json.loads(Path(files["json"]).read_text(encoding="utf-8"))["reports"]) == 5

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import effects, steps
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import source
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import lay_down
 from chaos_data import stat, tree
 
 
@@ -273,7 +273,7 @@ def plan(tmp_path, **changes):
     folder = tmp_path / "fault"
     folder.mkdir()
     (folder / steps.PLAN).write_text(json.dumps(record))
-    (folder / "undo.py").write_text(source(steps))
+    lay_down(folder)
     return folder, left
 
 

@@ -71,6 +71,11 @@ def condition_faults(path: str, entry: Any) -> list[Fault]:
     return list(faults(path, Option(type="dict", options={**COMMON, **CONDITIONS[kind]}), dict(entry)))
 
 
+def with_switch(conditions: tuple[Condition, ...], switch: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """The key that must say go is asked from the client too: a host that is cut off hears old news."""
+    return (*conditions, Condition("switch", {"key": switch["key"]})) if switch else conditions
+
+
 def compare(seen: float | None, operator: str, value: float) -> bool | None:
     """Whether `seen OPERATOR value` holds; None when nothing was seen."""
     if seen is None:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import deeds
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import (
     BLOCK,
     StepError,
@@ -17,6 +20,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import (
     process_state,
     run,
 )
+
+RECEIVED = "toxiproxy_proxy_received_bytes_total"
 
 
 def prove(proofs: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()) -> tuple[bool, list[str]]:
@@ -50,7 +55,20 @@ def _one(proof: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[bool, str]:
     if kind == "container_is":
         status = container_status(proof["name"])
         return status == proof["status"], f"container {proof['name']} is {status}"
+    if kind == "refused":
+        return _refused(proof)
     return _file(proof, old) if "path" in proof else _state(proof)
+
+
+def _refused(proof: Mapping[str, Any]) -> tuple[bool, str]:
+    """The listener shows our certificate, and a client that knows the platform's CA refuses it for the right reason."""
+    where = f"{proof['address']}:{proof['port']}"
+    if (shown := deeds.served(proof)) != proof["sha256"]:
+        return False, f"{where} does not show the certificate that was put there, but {shown}"
+    why = deeds.refusal(proof)
+    if why is None:
+        return False, f"{where} is not refused"
+    return proof["because"] in why, f"{where} is refused: {why}"
 
 
 def _state(proof: Mapping[str, Any]) -> tuple[bool, str]:
@@ -58,10 +76,41 @@ def _state(proof: Mapping[str, Any]) -> tuple[bool, str]:
     if kind == "patroni_is":
         value = patroni_value(proof["config"], proof["setting"])
         return value == proof["value"], f"{proof['setting']} is {value}"
+    if kind == "unreadable":
+        try:
+            rows = deeds.sql(run, proof, deeds.ROWS + proof["relation"])
+        except StepError as err:
+            said = str(err).partition(": ")[2]
+            return "invalid page" in said, f"{proof['relation']}: {said}"
+        return False, f"{proof['relation']} is read as before, {rows} rows: its pages are in memory"
+    if kind == "proxied":
+        return _proxied(proof)
     if kind == "clock_off":
         off = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - proof["offset_s"]
         return abs(off) >= proof["least_s"], f"the clock is off by {off:.1f} s"
     raise StepError(f"unknown proof {kind}")
+
+
+def _proxied(proof: Mapping[str, Any]) -> tuple[bool, str]:
+    """The proxy has what is wrong with it, and bytes of the peers came in."""
+    listed = json.loads(deeds.ask_proxy(proof["api"], f"/proxies/{proof['name']}/toxics"))
+    missing = sorted(set(proof["toxics"]) - {toxic["name"] for toxic in listed})
+    if missing:
+        return False, f"the proxy lacks {', '.join(missing)}"
+    # The proxy counts a connection when it ends, the kernel those that are open.
+    count = received(deeds.ask_proxy(proof["api"], "/metrics"), proof["name"])
+    sockets = run(["ss", "-tinH", "state", "established", "sport", "=", f":{proof['listen']}"])
+    count += sum(int(number) for number in re.findall(r"bytes_received:(\d+)", sockets))
+    return count > 0, f"{count} bytes came to the proxy"
+
+
+def received(metrics: str, name: str) -> int:
+    """Bytes that clients sent to a proxy, in what toxiproxy's metrics say."""
+    return sum(
+        int(float(line.rpartition(" ")[2]))
+        for line in metrics.splitlines()
+        if line.startswith(f"{RECEIVED}{{") and f'proxy="{name}"' in line and 'direction="upstream"' in line
+    )
 
 
 def _file(proof: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[bool, str]:

@@ -13,11 +13,13 @@ from typing import Any
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import CONDITIONS, Condition, condition_faults
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import KINDS, UNAVAILABLE
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import parameter_faults
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.shapes import SHAPES
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Option, shown
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import Fault, faults, nearest
 
 ROLES = ("leader", "replica", "sync_standby", "any", "all")
-FROM = ("members", "each_other", "other_zones", "others", "clients")
+FROM = ("members", "each_other", "other_zones", "others", "clients", *SHAPES)
+OVER, BRIDGES = ("zones", "all_zones", "members"), ("leader", "other")
 LONGEST_LEASE_S, SHORTEST_LEASE_S = 900, 15
 WORD = r"[a-z][a-z0-9_]{2,59}"
 
@@ -32,6 +34,8 @@ FAULT = {
     "lease_s": Option(type="int", minimum=SHORTEST_LEASE_S, maximum=LONGEST_LEASE_S, required=True),
     "at_s": Option(type="float", minimum=0, maximum=300),
     "from": Option(choices=FROM),
+    "over": Option(choices=OVER),
+    "bridge": Option(choices=BRIDGES),
     "targets": TARGETS,
 }
 SCHEMA = Option(type="dict", options={
@@ -77,6 +81,7 @@ class FaultSpec:
     lease_s: int
     at_s: float = 0.0
     peers: str | None = None
+    shape: Mapping[str, Any] | None = None
     targets: Mapping[str, Any] | None = None
 
 
@@ -147,6 +152,9 @@ def _fault_faults(path: str, entry: Any, data: Mapping[str, Any]) -> Iterator[Fa
         yield Fault(
             f"{path}.from", f"{name} needs somebody to be cut off from", f"add from: one of {', '.join(FROM)}", None
         )
+    for key in ("over", "bridge"):
+        if entry.get(key) and entry.get("from") not in SHAPES:
+            yield Fault(f"{path}.{key}", f"belongs to from: {' or '.join(SHAPES)}", "remove it", shown(entry[key]))
     if not kind.network and entry.get("from"):
         yield Fault(f"{path}.from", f"{name} has no peers", "remove it", shown(entry["from"]))
     hold = data.get("hold_s")
@@ -203,6 +211,9 @@ def _spec(entry: Mapping[str, Any]) -> FaultSpec:
         lease_s=entry["lease_s"],
         at_s=float(entry.get("at_s") or 0),
         peers=entry.get("from"),
+        shape={"shape": entry["from"], "over": entry.get("over") or "zones", "bridge": entry.get("bridge") or "other"}
+        if entry.get("from") in SHAPES
+        else None,
         targets=_full(TARGETS, targets) if targets is not None else None,
     )
 

@@ -25,12 +25,12 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import (
     parameter_faults,
     with_defaults,
 )
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import source
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.watchdog import SCRIPT, Watchdog
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import lay_down
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.watchdog import Watchdog
 
 HOME = Path("var/lib/rsp/chaos")
 STOP = Path("etc/rsp/chaos.stop")
-UNDO_S = 60.0
+UNDO_S, NAT = 60.0, "nat"
 FAULT = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")  # with CHAOS- before it, a chain's name has 28 letters at most
 CHAIN = re.compile(r"^-N (CHAOS-\S+)$", re.MULTILINE)
 
@@ -60,6 +60,7 @@ class Faults:
     look: Look
     watchdog: Watchdog
     do: Mapping[str, Callable[[Mapping[str, Any]], object]]
+    switch: Callable[[], str | None] = lambda: None  # why Consul's key forbids faults
 
     @property
     def home(self) -> Path:
@@ -193,11 +194,17 @@ class Faults:
                 _code, out, _err = self.look.run([table, "-w", "5", "-S"])
                 for chain in CHAIN.findall(out):
                     found.setdefault(chain, []).append(table)
+        if self.look.has(steps.TABLES[0]):
+            _code, out, _err = self.look.run([steps.TABLES[0], "-w", "5", "-t", NAT, "-S"])
+            for chain in CHAIN.findall(out):
+                found.setdefault(chain, []).append(NAT)
         return {chain: tables for chain, tables in found.items() if not (self.home / chain[len("CHAOS-") :]).is_dir()}
 
     def _without(self, chain: str, tables: list[str]) -> list[str]:
         try:
-            self.do["no_chain"]({"chain": chain, "tables": tables})
+            self.do["no_chain"]({"chain": chain, "tables": [table for table in tables if table != NAT]})
+            if NAT in tables:
+                self.do["no_redirect"]({"chain": chain})
         except (steps.StepError, OSError) as err:
             return [str(err)]
         return []
@@ -209,13 +216,20 @@ class Faults:
             raise ChaosError(f"fault {request.fault} {state} → take another id, or undo it first")
         self.watchdog.renew(request.fault, self.home / request.fault, present["ttl_s"])
 
-    def _honour_stop(self) -> None:
+    def forbidden(self) -> str | None:
+        """Why no fault is allowed here now; None: it is."""
         if (self.look.root / STOP).exists():
-            raise ChaosError(f"/{STOP} forbids every fault on this host → remove it when chaos is allowed again")
+            return f"/{STOP} forbids every fault on this host → remove it when chaos is allowed again"
+        why = self.switch()
+        return f"no fault is allowed on this host: {why}" if why else None
+
+    def _honour_stop(self) -> None:
+        if why := self.forbidden():
+            raise ChaosError(why)
 
     def _write(self, fault: str, record: Mapping[str, Any]) -> Path:
         folder = self.home / fault
         folder.mkdir(parents=True, mode=0o700)
-        steps.save(folder / SCRIPT, source(steps), 0o700)
+        lay_down(folder)
         steps.save(folder / steps.PLAN, json.dumps(record, sort_keys=True))
         return folder

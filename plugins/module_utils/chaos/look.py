@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-ESTABLISHED = "01"
+ESTABLISHED, LISTEN = "01", "0A"
 SSH_PORT = 22
 SHARED_TYPES = frozenset({"overlay", "aufs", "fuse-overlayfs", "9p", "virtiofs"})
 IPV4_DIGITS = 8
@@ -113,6 +113,16 @@ class Look:
                 return f"/sys/fs/cgroup/{controllers}{path}", 1
             unified = path if not controllers else unified
         return f"/sys/fs/cgroup{unified}", 2
+
+    def listening(self) -> set[int]:
+        """Ports of TCP on which somebody listens."""
+        found = set()
+        for table in ("tcp", "tcp6"):
+            for line in (self.text(f"proc/net/{table}") or "").splitlines()[1:]:
+                local, _remote, state = line.split()[1:4]
+                if state == LISTEN:
+                    found.add(int(local.rpartition(":")[2], 16))
+        return found
 
     def ssh_clients(self) -> list[str]:
         """Addresses that have a connection with this host's sshd: whoever runs Ansible is among them."""

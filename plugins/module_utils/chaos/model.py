@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.look import Look
@@ -57,6 +57,8 @@ class Kind:
         plan: (parameters, view of the host, id of the fault) → plan. Raises ChaosError when it is refused here.
         where: member: on the host itself; engine: on the machine that runs the host's container.
         network: its `peers` are filled in by the controller from the experiment's `from`.
+        filled: parameters that the controller fills in where the experiment gives none.
+        single: one host at a time only.
     """
 
     name: str
@@ -65,7 +67,8 @@ class Kind:
     plan: Callable[[Mapping[str, Any], Look, str], FaultPlan]
     where: str = "member"
     network: bool = False
-    filled: tuple[str, ...] = field(default=())
+    filled: tuple[str, ...] = ()
+    single: bool = False
 
 
 def with_defaults(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.chaos import guard
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import Condition, Counter, compare
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import abort, guard
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import Experiment
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.measures import clock_offset
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
@@ -43,9 +42,11 @@ class Runner:
         self.experiment, self.setting, self.run_id, self.chain = experiment, setting, run, chain
         self.seen = Seen()
         self._hosts, self._clock = hosts, clock
-        self._counter = Counter(experiment.abort)
+        self._conditions = abort.with_switch(experiment.abort, setting.switch)
+        self._counter = abort.Counter(self._conditions)
         self._renewed: dict[str, float] = {}
         self._dark: set[str] = set()
+        self._switch = {"switch": dict(setting.switch)} if setting.switch else {}  # its token is in no record
 
     def prepare(self, now: Any) -> tuple[list[Planned], dict[str, dict[str, Any]]]:
         """Look, choose, ask every guard and every host. Nothing is changed anywhere.
@@ -73,7 +74,8 @@ class Runner:
         plans: dict[str, dict[str, Any]] = {}
         for each in planned if not reasons else ():
             try:
-                answer = self._hosts.call(each.host, "chaos_fault", {**each.arguments, "state": "planned"})
+                asked = {**each.arguments, **self._switch, "state": "planned"}
+                answer = self._hosts.call(each.host, "chaos_fault", asked)
                 plans[each.fault] = answer["plan"]
             except HostError as err:
                 reasons.append(f"{each.host}: {err}")
@@ -155,7 +157,7 @@ class Runner:
         self.seen.active.append(each)  # before the call: what was cut off in the middle is undone too
         self.seen.fired[each.fault] = each
         try:
-            self._hosts.call(each.host, "chaos_fault", {**each.arguments, "state": "injected"})
+            self._hosts.call(each.host, "chaos_fault", {**each.arguments, **self._switch, "state": "injected"})
             self._renewed[each.fault] = self._clock.now()
             self._event(f"{each.arguments['kind']} {each.target}")
             self._record("injected", dict(each.arguments))
@@ -178,7 +180,8 @@ class Runner:
             if self._clock.now() - self._renewed.get(each.fault, 0.0) < each.lease_s / 3:
                 continue
             try:
-                self._hosts.call(each.host, "chaos_fault", {"fault": each.fault, "state": "renewed"})
+                asked = {"fault": each.fault, **self._switch, "state": "renewed"}
+                self._hosts.call(each.host, "chaos_fault", asked)
                 self._renewed[each.fault] = self._clock.now()
             except HostError as err:
                 self.seen.aborted = (
@@ -186,17 +189,19 @@ class Runner:
                 )
 
     def _watch(self) -> None:
-        if self.seen.aborted is None and self.experiment.abort:
-            self.seen.aborted = self._counter.take([self._asked(condition) for condition in self.experiment.abort])
+        if self.seen.aborted is None and self._conditions:
+            self.seen.aborted = self._counter.take([self._asked(condition) for condition in self._conditions])
             if self.seen.aborted:
                 self._event("abort")
 
-    def _asked(self, condition: Condition) -> bool | None:
+    def _asked(self, condition: abort.Condition) -> bool | None:
         options = condition.options
         try:
+            if condition.kind == "switch":
+                return bool(self._hosts.call(self.setting.client, "chaos_info", self._switch)["stopped"])
             if condition.kind == "voters":
                 state = self.observe(tuple(each.target for each in self.seen.active))
-                return compare(sum(m.healthy is True for m in state.voters), options["when"], options["value"])
+                return abort.compare(sum(m.healthy is True for m in state.voters), options["when"], options["value"])
             if condition.kind == "no_writes_s":
                 status = self._workload("status")
                 return status["last_ack"] is None or status["now"] - status["last_ack"] > options["above"]

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from ansible_collections.rsp.platform.plugins.module_utils.chaos import deeds, steps
+
+SCRIPT, BESIDE = "undo.py", "deeds.py"
 
 
 def source(module: ModuleType) -> str:
@@ -12,3 +17,9 @@ def source(module: ModuleType) -> str:
     loader: Any = module.__loader__
     text = loader.get_source(module.__name__)
     return text.decode() if isinstance(text, bytes) else str(text)
+
+
+def lay_down(folder: Path) -> None:
+    """The undo script and its neighbour, on the disk."""
+    for name, module in ((SCRIPT, steps), (BESIDE, deeds)):
+        steps.save(folder / name, source(module), 0o700)

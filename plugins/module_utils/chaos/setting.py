@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import Experiment
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import Experiment, FaultSpec
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.guard import Policy
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import KINDS
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.targets import Place, peers, resolve
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError, Kind
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.targets import Place, peers, resolve, shaped
 from ansible_collections.rsp.platform.plugins.module_utils.state import ServiceState
 
 ENGINE_KEY = "container"
@@ -48,6 +48,9 @@ class Setting:
         engine: machine that runs the hosts' containers; empty: there is none.
         containers: host → name of its container.
         loss: of an asynchronous service, see ledger.expected_loss.
+        fill: parameters of faults that the service knows, as its port; see Kind.filled.
+        issue: PEM of a certificate for (host, kind of fault). Raises ChaosError when there can be none.
+        switch: key in Consul that must say go, see switch.py; empty: there is none. It holds a token.
     """
 
     places: Sequence[Place]
@@ -62,6 +65,9 @@ class Setting:
     engine: str = ""
     containers: Mapping[str, str] = field(default_factory=dict)
     loss: Mapping[str, float] = field(default_factory=dict)
+    fill: Mapping[str, Any] = field(default_factory=dict)
+    issue: Callable[[str, str], str] | None = None
+    switch: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def address(self, host: str) -> str:
         """Address of a host."""
@@ -90,15 +96,19 @@ def plan(experiment: Experiment, setting: Setting, state: ServiceState, run: str
     for spec in experiment.faults:
         kind = KINDS[spec.kind]
         targets = resolve(state, spec.targets or experiment.targets, setting.places)
+        if kind.single and len(targets) > 1:
+            raise ChaosError(f"{spec.kind} is for one host at a time, {', '.join(targets)} were chosen")
+        cuts = shaped(spec.shape, state, setting.places, setting.members) if spec.shape else None
+        if cuts is not None and not any(cuts.get(target) for target in targets):
+            raise ChaosError(f"the {spec.peers} cuts {', '.join(targets)} off from nobody")
         for target in targets:
-            params = dict(spec.params)
-            if "unit" in kind.options and not params.get("unit"):
-                params["unit"] = setting.unit
+            if cuts is not None and not cuts.get(target):
+                continue  # the bridge itself
+            params = {**spec.params, **_filled(kind, spec, target, setting)}
             if kind.network and spec.peers:
-                clients = [setting.client]
-                params["peers"] = peers(
-                    spec.peers, target, targets, setting.places, clients=clients, members=setting.members
-                )
+                params["peers"] = cuts[target] if cuts is not None else peers(
+                    spec.peers, target, targets, setting.places, clients=[setting.client], members=setting.members
+                )  # fmt: skip
             host = target
             if kind.where == "engine":
                 if not setting.engine or target not in setting.containers:
@@ -114,3 +124,20 @@ def plan(experiment: Experiment, setting: Setting, state: ServiceState, run: str
     if setting.client in hit:
         raise ChaosError(f"{setting.client} runs the ledger, it can't be a target: its writes would prove nothing")
     return sorted(found, key=lambda planned: planned.at_s)
+
+
+def _filled(kind: Kind, spec: FaultSpec, target: str, setting: Setting) -> dict[str, Any]:
+    """What the experiment leaves to the service that it runs against."""
+    found: dict[str, Any] = {}
+    if "unit" in kind.options and not spec.params.get("unit"):
+        found["unit"] = setting.unit
+    for name in kind.filled:
+        if spec.params.get(name) is not None:
+            continue
+        if name == "address":
+            found[name] = setting.address(target)
+        elif name == "pem" and setting.issue is not None:
+            found[name] = setting.issue(target, kind.name)
+        elif name in setting.fill:
+            found[name] = setting.fill[name]
+    return found

@@ -4,12 +4,13 @@
     python3 undo.py undo DIRECTORY    take it back once; 0 when the host is as it was, else systemd's lease tries again
     python3 undo.py watch DIRECTORY   a watchdog for hosts without systemd: waits for the deadline, then undoes
 
-Every step is data ({"do": NAME, …}) and may run twice. Nothing but the standard library is imported.
+Every step is data ({"do": NAME, …}) and may run twice. deeds.py lies beside it; else only the standard library is used.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import resource
@@ -21,6 +22,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+deeds: Any
+if __name__ == "__main__":  # the undo script: its neighbour lies beside it
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    deeds = importlib.import_module("deeds")
+else:
+    from ansible_collections.rsp.platform.plugins.module_utils.chaos import deeds
 
 PLAN, DEADLINE, UNDONE = "plan.json", "deadline", "undone.json"
 TABLES = ("iptables", "ip6tables")
@@ -86,38 +94,6 @@ def _no_chain(step: Step) -> None:
             run([table, "-w", "5", "-X", chain])
 
 
-def _write(step: Step) -> None:
-    """A value of the kernel's. One whose control group is gone went with it."""
-    path = Path(step["path"])
-    if path.parent.is_dir():
-        path.write_text(step["text"], encoding="utf-8")
-
-
-def _group(step: Step) -> None:
-    group = Path(step["path"])
-    group.mkdir(exist_ok=True)
-    for name, text in step["files"].items():
-        (group / name).write_text(text, encoding="utf-8")
-    _move(step["pids"], group)
-
-
-def _no_group(step: Step) -> None:
-    group = Path(step["path"])
-    if group.is_dir():
-        # A process may fork between the list and the move: until nobody is left.
-        for _turn in range(50):
-            if not (pids := (group / "cgroup.procs").read_text(encoding="ascii").split()):
-                break
-            _move(pids, group.parent)
-        group.rmdir()
-
-
-def _move(pids: Iterable[Any], group: Path) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            (group / "cgroup.procs").write_text(str(pid), encoding="ascii")
-
-
 def _fill(step: Step) -> None:
     """Takes blocks until the file is as long as asked or the floor is reached; the floor is looked at before each."""
     path, left = Path(step["path"]), int(step["bytes"])
@@ -168,11 +144,16 @@ def container_status(name: str) -> str:
     return run(["docker", "inspect", "-f", "{{.State.Status}}", name]).strip()
 
 
+def _deed(name: str) -> Callable[[Step], object]:
+    return lambda step: deeds.DO[name](step, run)
+
+
 DO: dict[str, Callable[[Step], object]] = {
     "signal": _signal, "unit": lambda step: run(["systemctl", step["verb"], step["unit"]], timeout_s=120),
-    "chain": _chain, "no_chain": _no_chain, "write": _write, "group": _group, "no_group": _no_group,
+    "chain": _chain, "no_chain": _no_chain,
     "fill": _fill, "no_file": lambda step: Path(step["path"]).unlink(missing_ok=True),
     "rlimit": _rlimit, "clock": _clock, "container": _container, "patroni": _patroni,
+    **{name: _deed(name) for name in deeds.DO},
 }  # fmt: skip
 
 
@@ -191,6 +172,8 @@ def see(item: Step) -> Any:
     }
     if kind in looks:
         return looks[kind]()
+    if kind in deeds.SEE:
+        return deeds.SEE[kind](item, run)
     raise StepError(f"unknown part of a fingerprint: {kind}")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.shapes import cut_from
 from ansible_collections.rsp.platform.plugins.module_utils.state import AGENT, Member, ServiceState
 
 
@@ -87,6 +88,31 @@ def peers(
     if not chosen:
         raise ChaosError(f"{target}: nobody is on the other side of a cut from {kind}")
     return [place.address for place in chosen]
+
+
+def shaped(spec: Mapping[str, Any], state: ServiceState, places: Sequence[Place], members: Collection[str],
+) -> dict[str, list[str]]:  # fmt: skip
+    """Member → addresses that it is cut off from in a shape; nobody for the bridge itself.
+
+    Args:
+        spec: `shape`; `over`: zones (those of the members), all_zones or members; `bridge`: leader or other.
+
+    Raises:
+        ChaosError: there are too few groups, or no leader is known.
+    """
+    group = {place.name: place.name if spec["over"] == "members" else place.zone for place in places}
+    inside = [place for place in places if place.name in members]
+    names = {group[place.name] for place in (places if spec["over"] == "all_zones" else inside)}
+    leads = group.get(state.leader or "")
+    if spec["shape"] == "bridge" and leads is None:
+        raise ChaosError(f"a bridge is put beside the leader, and no leader of {state.service} is known")
+    bridge = leads if spec["bridge"] == "leader" else max((name for name in names if name != leads), default=None)
+    cut = cut_from(spec["shape"], names, bridge)
+    others = inside if spec["over"] == "members" else places
+    return {
+        place.name: [other.address for other in others if group[other.name] in cut[group[place.name]]]
+        for place in inside
+    }
 
 
 def _fits(member: Member, state: ServiceState, role: str) -> bool:

@@ -14,11 +14,11 @@ from typing import Protocol
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import steps
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.script import SCRIPT
 from ansible_collections.rsp.platform.plugins.module_utils.lease import Lease, LeaseError
 from ansible_collections.rsp.platform.plugins.module_utils.lease_apply import Leases
 from ansible_collections.rsp.platform.plugins.module_utils.units import UnitError
 
-SCRIPT = "undo.py"
 PYTHON = "/usr/bin/python3"
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import (
+    certificate,
     clock,
     disk,
     host,
@@ -11,6 +12,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import (
     patroni,
     pressure,
     process,
+    proxy,
+    storage,
 )
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import Kind
 
@@ -24,16 +27,16 @@ KINDS: dict[str, Kind] = {
         *clock.KINDS,
         *host.KINDS,
         *patroni.KINDS,
+        *certificate.KINDS,
+        *storage.KINDS,
+        *proxy.KINDS,
     )
 }
 
 # What nobody can have here, and why: said, never faked.
 UNAVAILABLE = {
-    "latency": "needs tc netem or toxiproxy in the path; neither is here",
-    "bandwidth": "needs tc netem or toxiproxy in the path; neither is here",
-    "reset": "needs toxiproxy in the path; a partition with action REJECT resets connections",
+    "packet_delay": "needs tc netem, which this kernel lacks; latency puts a proxy in the path of one port",
     "lost_unsynced_writes": "needs LazyFS, which needs FUSE mounts on members",
-    "certificate_expired": "not built yet",
-    "file_corruption": "not built yet",
+    "file_corruption": "use data_corruption: a page of one replica of PostgreSQL",
     "zone_power_off": "use host_kill with a whole zone as target",
 }

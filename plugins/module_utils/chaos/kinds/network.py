@@ -71,6 +71,16 @@ def _ends(params: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return found
 
 
+def closed(peers: Sequence[str], port: int, look: Look, fault: str) -> FaultPlan:
+    """Connections of the peers with a port of this host are reset; the reset that they answer with gets through."""
+    rule = ["-p", "tcp", "--dport", str(port), "!", "--tcp-flags", "RST", "RST", *RESET[2:]]
+    ends = _ends({"peers": peers, "direction": "in"})
+    rules: Rules = {}
+    for table, option, peer in ends:
+        rules.setdefault(table, []).append([option, peer, *rule])
+    return _chain(rules, PARENTS["in"], look, fault)
+
+
 def _chain(rules: Rules, parents: Sequence[str], look: Look, fault: str) -> FaultPlan:
     tables = sorted(rules)
     missing = [table for table in tables if not look.has(table)]
