@@ -117,6 +117,7 @@ class Upgrade:
         marker = data.with_name(data.name + UNFINISHED)
         if (data / "PG_VERSION").exists() and not marker.exists():
             raise UpgradeError(f"{data} has a cluster already → move it away when nobody needs it")
+        self._as_postgres(["mkdir", "-p", str(data.parent)])
         self._as_postgres(["touch", str(marker)])
         self._as_postgres(["rm", "-rf", str(data)])
         self._as_postgres(pure.initdb_argv(self.places.new_bin, str(data), target, old, locale))
