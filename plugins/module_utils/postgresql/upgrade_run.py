@@ -14,6 +14,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.host import free_mb
 from ansible_collections.rsp.platform.plugins.module_utils.packages import to_install
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql import upgrade as pure
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.upgrade import Facts, Places, UpgradeError
+from ansible_collections.rsp.platform.plugins.module_utils.postgresql.upgrade_sql import AS_JSON, DATABASES, OUTDATED
 
 # A unit of its own: systemd ends it with all its servers when the upgrade is undone, whatever became of the controller
 UNIT = "rsp-pg-upgrade"
@@ -22,16 +23,6 @@ POLL_S = 0.5
 # What we write ourselves must not wait for a standby that is not there yet
 ALONE = {"PGOPTIONS": "-c synchronous_commit=local -c lock_timeout=30s"}
 ROUGH = {"PGOPTIONS": "-c synchronous_commit=local -c default_statistics_target=1 -c vacuum_cost_delay=0"}
-DATABASES = (
-    "SELECT d.*, pg_encoding_to_char(d.encoding) AS encoding_name, pg_database_size(d.oid) AS size FROM pg_database d"
-)
-AS_JSON = "SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (?) q"
-OUTDATED = """
-SELECT x.extname AS name, x.extversion AS version, a.default_version AS offered, n.nspname AS schema,
-  EXISTS (SELECT FROM pg_extension_update_paths(x.extname) p
-    WHERE p.source = x.extversion AND p.target = a.default_version AND p.path IS NOT NULL) AS path
-FROM pg_extension x JOIN pg_available_extensions a ON a.name = x.extname JOIN pg_namespace n ON n.oid = x.extnamespace
-WHERE a.default_version <> x.extversion"""
 
 
 class Run(Protocol):
@@ -145,6 +136,22 @@ class Upgrade:
             self._as_postgres(["mv", "--no-target-directory", str(old), str(kept)])
         self._as_postgres(["rm", "-f", str(data.with_name(data.name + UNFINISHED))])
         return changed
+
+    def discarded(self) -> bool:
+        """Throw away what an attempt that was undone has left at the new place: it is another cluster.
+
+        Raises:
+            UpgradeError: a server runs on it.
+        """
+        data = Path(self.places.new_data)
+        marker = data.with_name(data.name + UNFINISHED)
+        if not marker.exists():
+            return False
+        if (data / "postmaster.pid").exists():
+            raise UpgradeError(f"{data} is unfinished, says {marker}, but a server runs on it → look who started it")
+        self._as_postgres(["rm", "-rf", str(data)])
+        self._as_postgres(["rm", "-f", str(marker)])
+        return True
 
     def extensions(self) -> dict[str, str]:
         """Bring extensions to the new release's version; database.extension → what was done."""
