@@ -14,7 +14,6 @@ from ansible_collections.rsp.platform.plugins.module_utils.host import free_mb
 from ansible_collections.rsp.platform.plugins.module_utils.packages import to_install
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql import upgrade as pure
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.upgrade import Facts, Places, UpgradeError
-from ansible_collections.rsp.platform.plugins.module_utils.postgresql.upgrade_sql import AS_JSON, DATABASES, OUTDATED
 
 # A unit of its own: systemd ends it with all its servers when the upgrade is undone, whatever became of the controller
 UNIT = "rsp-pg-upgrade"
@@ -157,7 +156,7 @@ class Upgrade:
         """Bring extensions to the new release's version; database.extension → what was done."""
         done = {}
         for database in self._databases():
-            for row in self._query(database, OUTDATED):
+            for row in self._query(database, pure.OUTDATED):
                 name, schema = _quoted(row["name"]), _quoted(row["schema"])
                 steps = [f"ALTER EXTENSION {name} UPDATE"]
                 if not row["path"]:
@@ -179,7 +178,7 @@ class Upgrade:
 
     def _look(self, settings: Sequence[str], target: int, work: str, new_data: str) -> Facts:
         places = self.places
-        databases = self._query("postgres", DATABASES)
+        databases = self._query("postgres", pure.DATABASES)
         extensions = {
             row["datname"]: {x["extname"]: x["extversion"] for x in self._query(row["datname"], "TABLE pg_extension")}
             for row in databases
@@ -263,7 +262,7 @@ class Upgrade:
         return [row["datname"] for row in rows]
 
     def _query(self, database: str, question: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = json.loads(self._psql(database, AS_JSON.replace("?", question)))
+        rows: list[dict[str, Any]] = json.loads(self._psql(database, pure.AS_JSON.replace("?", question)))
         return rows
 
     def _psql(self, database: str, *statements: str) -> str:
