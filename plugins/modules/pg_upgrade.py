@@ -25,10 +25,11 @@ options:
         C(pg_upgrade), as the unit C(rsp-pg-upgrade.service). The old server must be stopped.
       - V(extensions) brings extensions to the versions of the new release.
       - V(rough_statistics) is one quick pass, V(statistics) makes all of them in stages while clients work.
+      - V(discard) throws away what an attempt that was undone has left at the new place. For standbys.
       - V(finish) gives the old data directory another name, so that nothing starts it by accident.
     type: str
     required: true
-    choices: [report, control, checkpoint, replayed, upgrade, extensions, rough_statistics, statistics, finish]
+    choices: [report, control, checkpoint, replayed, upgrade, extensions, rough_statistics, statistics, discard, finish]
   version:
     description: The new major release.
     type: int
@@ -119,6 +120,7 @@ STEPS = (
     "extensions",
     "rough_statistics",
     "statistics",
+    "discard",
     "finish",
 )
 
@@ -165,6 +167,8 @@ def take(params: Mapping[str, Any], upgrade: Upgrade) -> dict[str, Any]:
         result["changed"] = bool(result["extensions"])
     elif step == "finish":
         result["changed"] = upgrade.finished()
+    elif step == "discard":
+        result["changed"] = upgrade.discarded()
     elif step == "checkpoint":
         upgrade.checkpoint()
     else:

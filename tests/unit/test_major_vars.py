@@ -23,7 +23,6 @@ def variable(name, members=None, lost=(), **given):
         "ansible_play_hosts": [host for host in hosts if host not in lost],
         "__postgresql_leader": "b1",
         "__postgresql_done": False,
-        "postgresql_upgrade_mode": "copy",
     }
     variables = {**known, **trusted(yaml.safe_load(FILE.read_text())), **hosts["a1"], **given}
     return Templar(loader=DataLoader(), variables=variables).template(trust_as_template("{{ " + name + " }}"))
@@ -40,7 +39,13 @@ def variable(name, members=None, lost=(), **given):
     ],
 )
 def test_stages(mode, done, stages):
-    assert variable("major_stages", postgresql_upgrade_mode=mode, __postgresql_done=done) == stages
+    members = {"a1": {"postgresql_upgrade_mode": mode}}
+    assert variable("major_stages", members, __postgresql_done=done) == stages
+
+
+def test_without_a_word_of_the_inventory_files_are_copied():
+    """No role is in the play that asks, so its default is not either: seen on real servers."""
+    assert variable("major_stages") == [*WINDOW, "start", "decide", "open"]
 
 
 FAILED, DECIDED = {"__major_error": "stop: no"}, {"__postgresql_decided": True}

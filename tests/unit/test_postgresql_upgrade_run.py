@@ -241,6 +241,35 @@ def test_afterwards_old_data_have_another_name(member, tmp_path):
     assert upgrade.finished() is False
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_a_standby_throws_away_what_an_undone_attempt_left(member, tmp_path, left):
+    """Seen on a real cluster: the primary of a first attempt is a standby of the second one."""
+    upgrade, machine = member()
+    data, marker = tmp_path / "pg" / "17" / "rsp", tmp_path / "pg" / "17" / "rsp.unfinished"
+    data.mkdir()
+    if left:
+        marker.touch()
+    assert upgrade.discarded() is left
+    assert bool(machine.ran(f"rm -rf {data}")) is left
+    assert not marker.exists()
+
+
+def test_nothing_is_thrown_away_without_the_mark(module):
+    result, machine = module("discard")
+    assert (result["rc"], result["changed"]) == (0, False)
+    assert not machine.ran("rm -rf")
+
+
+def test_what_a_server_runs_on_is_not_thrown_away(member, tmp_path):
+    upgrade, machine = member()
+    (tmp_path / "pg" / "17" / "rsp").mkdir()
+    (tmp_path / "pg" / "17" / "rsp" / "postmaster.pid").touch()
+    (tmp_path / "pg" / "17" / "rsp.unfinished").touch()
+    with pytest.raises(UpgradeError, match="a server runs on it"):
+        upgrade.discarded()
+    assert not machine.ran("rm -rf")
+
+
 def test_extensions_are_updated_or_made_anew_and_never_with_what_depends_on_them(member):
     rows = [
         {"name": "pg_stat_statements", "version": "1.10", "offered": "1.11", "schema": "public", "path": True},

@@ -121,7 +121,7 @@ class Live:
 
     def server(self) -> tuple[str, int]:
         """Where its own PostgreSQL is reached from this host: host or directory of the socket, and port."""
-        listen, _, port = str(self.get("postgresql.listen", "")).rpartition(":")
+        listen, _colon, port = str(self.get("postgresql.listen", "")).rpartition(":")
         if not port.isdigit():
             raise DriverError(f"{self.path}: postgresql.listen is {self.get('postgresql.listen')!r}, no host:port")
         sockets = self.get("postgresql.parameters.unix_socket_directories")

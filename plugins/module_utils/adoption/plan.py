@@ -108,7 +108,8 @@ def unfit(found: Found, wanted: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: PostgreSQL has no socket in {wanted['socket_dir']} → add it to unix_socket_directories"
         if info["directory"] and not info["taken"]:
             yield f"{name}: Patroni reads the directory {info['process']['path']}, only a single file can be replaced"
-    kept_roles = next(iter(found.values()))["database"]["roles"]
+    first, *_others = found.values()
+    kept_roles = first["database"]["roles"]
     for role, secret in sorted(wanted["passwords"].items()):
         if kept_roles.get(role) and secret:
             yield f"the store has no {secret}: role {role} would get another password → put the one in use there"

@@ -22,16 +22,6 @@ POLL_S = 0.5
 # What we write ourselves must not wait for a standby that is not there yet
 ALONE = {"PGOPTIONS": "-c synchronous_commit=local -c lock_timeout=30s"}
 ROUGH = {"PGOPTIONS": "-c synchronous_commit=local -c default_statistics_target=1 -c vacuum_cost_delay=0"}
-DATABASES = (
-    "SELECT d.*, pg_encoding_to_char(d.encoding) AS encoding_name, pg_database_size(d.oid) AS size FROM pg_database d"
-)
-AS_JSON = "SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (?) q"
-OUTDATED = """
-SELECT x.extname AS name, x.extversion AS version, a.default_version AS offered, n.nspname AS schema,
-  EXISTS (SELECT FROM pg_extension_update_paths(x.extname) p
-    WHERE p.source = x.extversion AND p.target = a.default_version AND p.path IS NOT NULL) AS path
-FROM pg_extension x JOIN pg_available_extensions a ON a.name = x.extname JOIN pg_namespace n ON n.oid = x.extnamespace
-WHERE a.default_version <> x.extversion"""
 
 
 class Run(Protocol):
@@ -117,6 +107,7 @@ class Upgrade:
         marker = data.with_name(data.name + UNFINISHED)
         if (data / "PG_VERSION").exists() and not marker.exists():
             raise UpgradeError(f"{data} has a cluster already → move it away when nobody needs it")
+        self._as_postgres(["mkdir", "-p", str(data.parent)])
         self._as_postgres(["touch", str(marker)])
         self._as_postgres(["rm", "-rf", str(data)])
         self._as_postgres(pure.initdb_argv(self.places.new_bin, str(data), target, old, locale))
@@ -145,11 +136,27 @@ class Upgrade:
         self._as_postgres(["rm", "-f", str(data.with_name(data.name + UNFINISHED))])
         return changed
 
+    def discarded(self) -> bool:
+        """Throw away what an attempt that was undone has left at the new place: it is another cluster.
+
+        Raises:
+            UpgradeError: a server runs on it.
+        """
+        data = Path(self.places.new_data)
+        marker = data.with_name(data.name + UNFINISHED)
+        if not marker.exists():
+            return False
+        if (data / "postmaster.pid").exists():
+            raise UpgradeError(f"{data} is unfinished, says {marker}, but a server runs on it → look who started it")
+        self._as_postgres(["rm", "-rf", str(data)])
+        self._as_postgres(["rm", "-f", str(marker)])
+        return True
+
     def extensions(self) -> dict[str, str]:
         """Bring extensions to the new release's version; database.extension → what was done."""
         done = {}
         for database in self._databases():
-            for row in self._query(database, OUTDATED):
+            for row in self._query(database, pure.OUTDATED):
                 name, schema = _quoted(row["name"]), _quoted(row["schema"])
                 steps = [f"ALTER EXTENSION {name} UPDATE"]
                 if not row["path"]:
@@ -171,7 +178,7 @@ class Upgrade:
 
     def _look(self, settings: Sequence[str], target: int, work: str, new_data: str) -> Facts:
         places = self.places
-        databases = self._query("postgres", DATABASES)
+        databases = self._query("postgres", pure.DATABASES)
         extensions = {
             row["datname"]: {x["extname"]: x["extversion"] for x in self._query(row["datname"], "TABLE pg_extension")}
             for row in databases
@@ -255,7 +262,7 @@ class Upgrade:
         return [row["datname"] for row in rows]
 
     def _query(self, database: str, question: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = json.loads(self._psql(database, AS_JSON.replace("?", question)))
+        rows: list[dict[str, Any]] = json.loads(self._psql(database, pure.AS_JSON.replace("?", question)))
         return rows
 
     def _psql(self, database: str, *statements: str) -> str:
