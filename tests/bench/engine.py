@@ -71,7 +71,7 @@ def main() -> int:
     parser.add_argument("job")
     given, more = parser.parse_known_args()
     argv = [".venv/bin/ansible-playbook", f"playbooks/{given.job}.yml", "-e", f"service={given.service}", *more]
-    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.jsonl", "ANSIBLE_CALLBACKS_ENABLED": ""}
+    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.jsonl"}
     began = time.monotonic()
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     wall = time.monotonic() - began
