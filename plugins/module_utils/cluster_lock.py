@@ -101,6 +101,31 @@ class LockStore(Protocol):
         """
 
 
+class AnyMember:
+    """A store by its members: the first that answers is asked from then on, so that one that is away stops no job."""
+
+    def __init__(self, first: LockStore, others: Iterable[LockStore]) -> None:
+        """Nothing is contacted yet."""
+        self._asked, self._untried = first, iter(others)
+
+    def read(self, cluster: str) -> Seen:
+        """See LockStore. Raises DriverError with every reason when no member can be asked."""
+        reasons = []
+        while True:
+            try:
+                return self._asked.read(cluster)
+            except DriverError as err:
+                reasons.append(str(err))
+            following = next(self._untried, None)
+            if following is None:
+                raise DriverError(f"nobody can be asked for the lock of {cluster}: {'; '.join(reasons)}")
+            self._asked = following
+
+    def write(self, cluster: str, lock: Lock | None, roll: Roll | None, seen: Seen) -> bool:
+        """See LockStore. The member that was read is written to."""
+        return self._asked.write(cluster, lock, roll, seen)
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked; the fields are the module's options.
@@ -226,23 +251,6 @@ def apply(
             return outcome
         sleep(PAUSE_S)
     raise DriverError(f"the lock of {request.cluster} changed hands {ATTEMPTS} times meanwhile → run again")
-
-
-def first_that_answers(stores: Iterable[LockStore], cluster: str) -> LockStore:
-    """The first that can be asked with a quorum behind it, so that a member that is away does not stop a job.
-
-    Raises:
-        DriverError: none of them answers; with every reason.
-    """
-    reasons = []
-    for store in stores:
-        try:
-            store.read(cluster)
-        except DriverError as err:
-            reasons.append(str(err))
-        else:
-            return store
-    raise DriverError(f"nobody can be asked for the lock of {cluster}: {'; '.join(reasons) or 'no address is given'}")
 
 
 def _refuse_others(request: Request, seen: Seen) -> None:

@@ -147,12 +147,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.cluster_lock import (
-    LockStore,
-    Request,
-    apply,
-    first_that_answers,
-)
+from ansible_collections.rsp.platform.plugins.module_utils.cluster_lock import AnyMember, LockStore, Request, apply
 from ansible_collections.rsp.platform.plugins.module_utils.lock_consul import ConsulLocks
 from ansible_collections.rsp.platform.plugins.module_utils.lock_etcd import EtcdLocks
 from ansible_collections.rsp.platform.plugins.module_utils.services.base import connection_options
@@ -180,13 +175,13 @@ def lock_options() -> dict[str, Any]:
     }
 
 
-def chosen_store(params: Mapping[str, Any]) -> LockStore:
-    """The member of the store to ask. With one address only it is asked once, by the request itself."""
+def open_store(params: Mapping[str, Any]) -> LockStore:
+    """The store, by one of its members."""
     connect, connection = STORES[params["store"]], params["connection"]
-    if not params["others"]:
+    _first, *urls = dict.fromkeys([connection["url"], *params["others"]])
+    if not urls:
         return connect(connection)
-    urls = dict.fromkeys([connection["url"], *params["others"]])
-    return first_that_answers((connect({**connection, "url": url}) for url in urls), params["cluster"])
+    return AnyMember(connect(connection), (connect({**connection, "url": url}) for url in urls))
 
 
 def main() -> None:
@@ -198,7 +193,7 @@ def main() -> None:
     )
     try:
         request = Request.from_params(module.params)
-        outcome = apply(request, chosen_store(module.params), module.check_mode)
+        outcome = apply(request, open_store(module.params), module.check_mode)
     except DriverError as err:
         module.fail_json(msg=str(err), **err.result)
     module.exit_json(**outcome.as_result())

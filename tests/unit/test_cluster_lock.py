@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.cluster_lock import (
     ARGUMENTS_LIMIT,
     ATTEMPTS,
+    AnyMember,
     Held,
     Lock,
     Outcome,
@@ -20,7 +21,6 @@ from ansible_collections.rsp.platform.plugins.module_utils.cluster_lock import (
     apply,
     decode,
     encode,
-    first_that_answers,
     hold,
     release,
 )
@@ -584,9 +584,15 @@ def test_a_refusal_by_one_that_answers_is_not_asked_of_the_next(world, members, 
     assert members == ["https://s:1", "https://s:3"]
 
 
-def test_no_address_is_an_error():
-    with pytest.raises(DriverError, match="no address is given"):
-        first_that_answers([], "main")
+def test_a_member_that_answers_is_asked_no_more_than_if_it_were_the_only_one(world):
+    world.ask("A")
+    world.server.log.clear()
+    world.ask("A")
+    alone = list(world.server.log)
+    world.server.log.clear()
+    store = AnyMember(Away("https://s:1"), iter([world.store(), Away("https://s:3")]))
+    assert apply(request("A"), store, False, world.clock, world.clock.sleep).changed is False
+    assert len(world.server.log) == len(alone)
 
 
 def test_stores_connect_without_asking():
