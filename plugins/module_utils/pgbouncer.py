@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Run = Callable[[Sequence[str]], tuple[int, str, str]]
+from ansible_collections.rsp.platform.plugins.module_utils.command import Run
+
 ADMIN_DATABASE = "pgbouncer"
 NOT_PAUSED = "is not paused"
 # What `timeout` answers when it ended the command

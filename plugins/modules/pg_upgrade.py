@@ -106,6 +106,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.host import free_mb
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql import upgrade as pure
 from ansible_collections.rsp.platform.plugins.module_utils.postgresql.upgrade_run import Clock, Upgrade
@@ -187,8 +188,7 @@ def main() -> None:
     def run(
         argv: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv), cwd=cwd, environ_update=dict(env or {}))
-        return int(code), str(out), str(err)
+        return runner(module, cwd=cwd, environ_update=dict(env or {}))(argv)
 
     names = ("old_bin", "new_bin", "old_data", "new_data", "socket_dir", "port")
     places = pure.Places(**{name: params[name] for name in names})

@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.adoption.database import Psql
 from ansible_collections.rsp.platform.plugins.module_utils.adoption.live import Live, find
+from ansible_collections.rsp.platform.plugins.module_utils.command import runner
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 from ansible_collections.rsp.platform.plugins.module_utils.units import show
 
@@ -25,12 +26,7 @@ def open_live(module: Any, unit: str) -> Live:
     Raises:
         DriverError: it does not run, or cannot be read.
     """
-
-    def run(argv: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv))
-        return int(code), str(out), str(err)
-
-    state = show(run, [unit])[unit]
+    state = show(runner(module), [unit])[unit]
     if not state.running or not state.main_pid:
         raise DriverError(f"{unit} is {state.active}: there is no running Patroni to take over")
     if not LOADS_YAML:
@@ -50,7 +46,6 @@ def open_psql(module: Any, live: Live) -> Psql:
     """The database of that Patroni."""
 
     def run(argv: Sequence[str], text: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(argv), data=text, environ_update=dict(environment))
-        return int(code), str(out), str(err)
+        return runner(module, data=text, environ_update=dict(environment))(argv)
 
     return Psql(live, run)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 MODES = ("copy", "clone", "link")
@@ -105,6 +105,12 @@ class Places:
     new_data: str
     socket_dir: str
     port: int
+
+    @property
+    def unfinished(self) -> Path:
+        """A file that is there as long as the new data may be thrown away."""
+        data = Path(self.new_data)
+        return data.with_name(f"{data.name}.unfinished")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from ansible_collections.rsp.platform.plugins.module_utils.postgresql.upgrade im
 
 # A unit of its own: systemd ends it with all its servers when the upgrade is undone, whatever became of the controller
 UNIT = "rsp-pg-upgrade"
-UNFINISHED = ".unfinished"
 POLL_S = 0.5
 # What we write ourselves must not wait for a standby that is not there yet
 ALONE = {"PGOPTIONS": "-c synchronous_commit=local -c lock_timeout=30s"}
@@ -104,11 +103,10 @@ class Upgrade:
         if old.state not in pure.CLEAN_STOP:
             raise UpgradeError(f"the old cluster was not stopped cleanly: {old.state}")
         data = Path(self.places.new_data)
-        marker = data.with_name(data.name + UNFINISHED)
-        if (data / "PG_VERSION").exists() and not marker.exists():
+        if (data / "PG_VERSION").exists() and not self.places.unfinished.exists():
             raise UpgradeError(f"{data} has a cluster already → move it away when nobody needs it")
         self._as_postgres(["mkdir", "-p", str(data.parent)])
-        self._as_postgres(["touch", str(marker)])
+        self._as_postgres(["touch", str(self.places.unfinished)])
         self._as_postgres(["rm", "-rf", str(data)])
         self._as_postgres(pure.initdb_argv(self.places.new_bin, str(data), target, old, locale))
         new = self.control(new=True)
@@ -128,12 +126,12 @@ class Upgrade:
 
     def finished(self) -> bool:
         """The new data are the data: nothing throws them away any more, and the old ones get another name."""
-        data, old = Path(self.places.new_data), Path(self.places.old_data)
+        old = Path(self.places.old_data)
         kept = old.with_name(f"{old.name}.before-{Path(self.places.new_bin).parent.name}")
         changed = old.exists()
         if changed:
             self._as_postgres(["mv", "--no-target-directory", str(old), str(kept)])
-        self._as_postgres(["rm", "-f", str(data.with_name(data.name + UNFINISHED))])
+        self._as_postgres(["rm", "-f", str(self.places.unfinished)])
         return changed
 
     def discarded(self) -> bool:
@@ -143,13 +141,13 @@ class Upgrade:
             UpgradeError: a server runs on it.
         """
         data = Path(self.places.new_data)
-        marker = data.with_name(data.name + UNFINISHED)
-        if not marker.exists():
+        if not self.places.unfinished.exists():
             return False
         if (data / "postmaster.pid").exists():
-            raise UpgradeError(f"{data} is unfinished, says {marker}, but a server runs on it → look who started it")
+            says = f"{data} is unfinished, says {self.places.unfinished}"
+            raise UpgradeError(f"{says}, but a server runs on it → look who started it")
         self._as_postgres(["rm", "-rf", str(data)])
-        self._as_postgres(["rm", "-f", str(marker)])
+        self._as_postgres(["rm", "-f", str(self.places.unfinished)])
         return True
 
     def extensions(self) -> dict[str, str]:
