@@ -210,6 +210,15 @@ def test_a_stanza_is_made_once_and_proved_each_time():
     assert again.commands() == ["info", "check"]
 
 
+def test_a_stanza_waits_for_the_lock_of_an_archiver_and_not_for_ever():
+    slept, answers = [], [(56, "", "LockAcquireError: Resource temporarily unavailable")] * 2 + [(0, "", "")]
+    commands.Pgbackrest(lambda _argv: answers.pop(0), "rsp", slept.append).create()
+    assert slept == [1, 1]
+    with pytest.raises(DriverError, match="LockAcquireError"):
+        commands.Pgbackrest(lambda _argv: (56, "", "LockAcquireError"), "rsp", slept.append).create()
+    assert len(slept) == 2 + commands.LOCKED_TRIES - 1
+
+
 def test_check_mode_only_reads():
     tool = Tool(info=[(0, EMPTY, "")])
     assert stanza.bring_in_line(commands.Pgbackrest(tool, "rsp"), (1,), prove=True, check=True) == [1]

@@ -173,12 +173,12 @@ def main(argv: Sequence[str]) -> int:
     for entry in config["stores"]:
         try:
             token = write(open_store(entry), key, Path(entry["ledger"]), time.time())
-            print(f"{token.store} {token.seq}")
+            sys.stdout.write(f"{token.store} {token.seq}\n")
         except (CanaryError, OSError) as err:
-            print(f"{entry.get('store')}: {err}", file=sys.stderr)
+            sys.stderr.write(f"{entry.get('store')}: {err}\n")
             failed = 1
     return failed
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

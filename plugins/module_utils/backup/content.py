@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -79,7 +80,7 @@ def _expected(sql: Sql, questions: Sequence[Mapping[str, Any]]) -> list[str]:
         answer = sql(each["database"], each["query"]).strip()
         if each.get("equals") is not None and answer != str(each["equals"]):
             wrong.append(f"{each['name']} is {answer or 'nothing'}, not {each['equals']}")
-        if each.get("at_least") is not None and not (_number(answer) >= float(each["at_least"])):
+        if each.get("at_least") is not None and _number(answer) < float(each["at_least"]):
             wrong.append(f"{each['name']} is {answer or 'nothing'}, less than {each['at_least']}")
         if each.get("equals") is None and each.get("at_least") is None and not answer:
             wrong.append(f"{each['name']} has no answer")
@@ -87,10 +88,12 @@ def _expected(sql: Sql, questions: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _number(text: str) -> float:
+    """A number; what is none is less than everything."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        return float("nan")
+        return float("-inf")
+    return float("-inf") if math.isnan(number) else number
 
 
 def _destroyed(sql: Sql, register: Sequence[Mapping[str, Any]]) -> Finding:

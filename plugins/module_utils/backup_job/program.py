@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None, config_dir: Path = CONFIG_DIR, ports
     try:
         record = perform(asked.service, Asked(asked.type, asked.by), config_dir, ports)
     except (OSError, ValueError, TypeError) as err:
-        print(f"rsp-backup {asked.service}: {err}", file=sys.stderr)
+        sys.stderr.write(f"rsp-backup {asked.service}: {err}\n")
         return EXIT[FAILED]
-    print(json.dumps(record.as_dict(), sort_keys=True))
+    sys.stdout.write(f"{json.dumps(record.as_dict(), sort_keys=True)}\n")
     return EXIT[record.state]

@@ -90,8 +90,9 @@ def peers(
     return [place.address for place in chosen]
 
 
-def shaped(spec: Mapping[str, Any], state: ServiceState, places: Sequence[Place], members: Collection[str],
-) -> dict[str, list[str]]:  # fmt: skip
+def shaped(
+    spec: Mapping[str, Any], state: ServiceState, places: Sequence[Place], members: Collection[str]
+) -> dict[str, list[str]]:
     """Member → addresses that it is cut off from in a shape; nobody for the bridge itself.
 
     Args:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ansible_collections.rsp.platform.plugins.module_utils.command import Run
@@ -12,6 +13,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.state import DriverEr
 
 PROGRAM = "/usr/bin/pgbackrest"
 LAST_LINES = 6
+LOCKED = "LockAcquireError"
+LOCKED_TRIES = 60
 STANDBY = {"require": "y", "prefer": "prefer", "never": "n"}
 
 
@@ -21,13 +24,26 @@ class Pgbackrest:
 
     run: Run
     stanza: str
+    sleep: Callable[[float], None] = time.sleep
 
     def info(self) -> Stanza:
         """What every repository has. Raises DriverError when it can't be asked."""
         return parse(self.checked("info", "--output=json", "--log-level-console=off"), self.stanza)
 
     def create(self) -> None:
-        """Make the stanza in every repository; those that have it already stay as they are."""
+        """Make the stanza in every repository; those that have it already stay as they are.
+
+        A primary that archives already holds the stanza's lock for moments, because nothing can be archived yet.
+        """
+        for _attempt in range(LOCKED_TRIES - 1):
+            try:
+                self.checked("stanza-create", "--log-level-console=warn")
+            except DriverError as error:
+                if LOCKED not in str(error):
+                    raise
+                self.sleep(1)
+            else:
+                return
         self.checked("stanza-create", "--log-level-console=warn")
 
     def check(self) -> None:

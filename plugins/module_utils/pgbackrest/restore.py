@@ -111,7 +111,7 @@ class Restore:
         """Replay up to the target, until the server is promoted; what its log says of it. Raises DriverError."""
         begin = self.clock.now()
         options = [*ALONE, f"unix_socket_directories={self.places.socket_dir}", f"port={self.places.port}"]
-        text = " ".join(f"-c {key}='{value}'" for key, _, value in (option.partition("=") for option in options))
+        text = " ".join(f"-c {key}='{value}'" for key, value in (option.split("=", 1) for option in options))
         code, _out, _err = self._pg_ctl("start", "-W", "-l", str(self.places.log), "-o", text)
         end = begin + wait_s
         while code == 0 and self.clock.now() < end:

@@ -111,7 +111,7 @@ def target_from(params: Mapping[str, Any]) -> Target:
     more = {key: str(params.get(key) or "") for key in ("label", "timeline")}
     found = Target(kind, value, more["label"], more["timeline"], bool(params.get("exclusive")))
     if kind == "time":
-        _ = found.moment
+        found.options()  # refuses what is no time
     return found
 
 

@@ -92,12 +92,12 @@ def main(argv: Sequence[str]) -> int:
     client, days = S3Client.from_params(config["connection"]), float(config["hidden_days"])
     for bucket in config["buckets"] if days > 0 else ():
         try:
-            print(json.dumps(asdict(purge(client, bucket, datetime.now(UTC), days))))
+            sys.stdout.write(f"{json.dumps(asdict(purge(client, bucket, datetime.now(UTC), days)))}\n")
         except DriverError as err:
-            print(f"{bucket}: {err}", file=sys.stderr)
+            sys.stderr.write(f"{bucket}: {err}\n")
             failed = 1
     return failed
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))
