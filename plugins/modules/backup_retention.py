@@ -46,8 +46,9 @@ options:
       ca_path: {description: PEM file of the CA that signed its certificate., type: path}
 attributes:
   check_mode:
-    description: The probe is not tried, so its answer is unknown and the task fails where it is asked for.
+    description: Reads all that can be read without a change.
     support: partial
+    details: The probe is not tried, so its answer is unknown and the task fails where it is asked for.
   diff_mode:
     description: There is nothing to compare.
     support: none

@@ -103,11 +103,14 @@ def test_a_foreign_rule_that_is_missing_is_a_difference(tables):
 def test_two_faults_on_one_host_are_undone_in_any_order(tables, order):
     pairs = [chain("CHAOS-one"), chain("CHAOS-two", ("INPUT",))]
     before = tables.do_s_()
-    for there, _back, _seen in pairs:
+    looks = []
+    for there, _back, seen in pairs:
+        looks.append(steps.see(seen))
         steps.DO["chain"](there)
-    steps.DO["no_chain"](pairs[order[0]][1])
-    assert f"CHAOS-{('one', 'two')[order[1]]}" in tables.do_s_()
-    steps.DO["no_chain"](pairs[order[1]][1])
+    for one in order:
+        steps.DO["no_chain"](pairs[one][1])
+        assert steps.differences([pairs[one][2]], [looks[one]], [steps.see(pairs[one][2])]) == []
+        assert (f"CHAOS-{('one', 'two')[1 - one]}" in tables.do_s_()) is (one == order[0])
     assert tables.do_s_() == before
 
 

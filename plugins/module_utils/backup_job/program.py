@@ -171,3 +171,7 @@ def main(argv: Sequence[str] | None = None, config_dir: Path = CONFIG_DIR, ports
         return EXIT[FAILED]
     sys.stdout.write(f"{json.dumps(record.as_dict(), sort_keys=True)}\n")
     return EXIT[record.state]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

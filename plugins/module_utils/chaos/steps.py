@@ -34,6 +34,7 @@ PLAN, DEADLINE, UNDONE = "plan.json", "deadline", "undone.json"
 TABLES = ("iptables", "ip6tables")
 SETTLE_S, POLL_S, RETRY_S = 20.0, 0.2, 5.0
 BLOCK = 1 << 20
+PREFIX = "CHAOS-"  # of every chain of ours, as faults.py names them
 Step = Mapping[str, Any]
 
 
@@ -192,13 +193,14 @@ def fingerprint(items: Sequence[Step]) -> list[Any]:
 
 
 def differences(items: Sequence[Step], before: Sequence[Any], after: Sequence[Any]) -> list[str]:
-    """What is not as it was, one sentence each. Rules that others added meanwhile are none."""
+    """What is not as it was, one sentence each. Rules that others added meanwhile, or other faults took away, are none."""
     found = []
     for item, old, new in zip(items, before, after, strict=True):
         if item["see"] == "rules":
             for table in item["tables"]:
                 found += [f"{table}: {rule} is left" for rule in new[table] if item["chain"] in rule.split()]
-                found += [f"{table}: {rule} is missing" for rule in old[table] if rule not in new[table]]
+                lost = [rule for rule in old[table] if rule not in new[table] and PREFIX not in rule]
+                found += [f"{table}: {rule} is missing" for rule in lost]
         elif item["see"] == "text" and new is None:
             continue  # the control group of a process that ended
         elif item["see"] == "clock":
