@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,17 @@ def test_isolation_as_the_kernel_shows_it(own, devices, routes, reason):
     assert (finding.outcome == "passed") if reason is None else (reason in finding.reason)
 
 
+class Looking(Host):
+    """Runs what is run as the engine's user."""
+
+    def __call__(self, argv, stdin):
+        if argv[0] != "runuser":
+            return super().__call__(argv, stdin)
+        assert argv[:4] == ["runuser", "-u", "postgres", "--"]
+        done = subprocess.run(argv[4:], input=stdin, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+
 def processes(tmp_path, own="net:[2]", devices=LO):
     for name, net in (("77", own), ("self", "net:[1]")):
         (tmp_path / "proc" / name / "ns").mkdir(parents=True)
@@ -164,7 +177,7 @@ def processes(tmp_path, own="net:[2]", devices=LO):
 )
 def test_isolation_of_a_process(pid, own, outcome, tmp_path):
     processes(tmp_path, own)
-    whole = box(tmp_path, host=Host({"MainPID": (0, pid, "")}))
+    whole = box(tmp_path, host=Looking({"MainPID": (0, pid, "")}))
     assert whole.isolated("engine").outcome == outcome
 
 
@@ -323,8 +336,8 @@ def test_a_drill_that_goes_well_reaches_the_top():
         "make data",
         "fetch",
         "start",
-        "look at the network",
         "recover",
+        "look at the network",
         "damage",
         "content",
         "engine",
@@ -662,3 +675,17 @@ def test_commands_of_the_sandbox_get_their_input():
     module = Module()
     as_root(module)(["systemd-run"], "{}\n")
     assert module.seen[1] == {"data": "{}\n", "binary_data": True}, "nothing is appended to it"
+
+
+def test_what_a_step_reads_follows_its_environment():
+    """The launcher must leave what is behind the first line to the program."""
+    asked = [
+        sys.executable,
+        "-Sc",
+        sandbox.LAUNCH,
+        sys.executable,
+        "-c",
+        "import os,sys;print(os.environ['A'], sys.stdin.read())",
+    ]
+    done = subprocess.run(asked, input='{"A": "b"}\nSELECT 1', capture_output=True, text=True, check=True)
+    assert done.stdout == "b SELECT 1\n"

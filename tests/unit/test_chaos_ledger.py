@@ -44,6 +44,7 @@ CASES = {
     "another writer's": ([op(1)], tokens(1) + tokens(1, writer=2), {}, {"foreign": 1}),
     "duplicated": ([op(1), op(2)], tokens(1, 2, 2), {}, {"duplicated": 1}),
     "reordered": ([op(1), op(2), op(3)], tokens(1, 3, 2), {}, {"reordered": 1}),
+    "nobody could say, and late": ([op(1), op(2, "unknown"), op(3)], tokens(1, 3, 2), {}, {"recovered": 1}),
     "two writers side by side": (
         [op(1), op(2), Operation(2 * SPAN + 1, 0, 1, "ok")],
         [SPAN + 1, 2 * SPAN + 1, SPAN + 2],

@@ -130,9 +130,9 @@ class Drill:
             self.stages.moved["fetch"] = scratch.fetch()
         with timed("start"):
             scratch.start()
-        network = self.sandbox.isolated("engine")
         with timed("recover"):
             findings = scratch.recover(self.recover_s)
+        network = self.sandbox.isolated("engine")
         if not any(f.check == "restored" and f.outcome == "passed" for f in findings):
             return [*findings, self._isolated(network, before)]
         scratch.damage()

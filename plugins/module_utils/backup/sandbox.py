@@ -25,7 +25,11 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 BASE = Path("/var/lib/rsp/drills")
 PREFIX = "rsp-drill-"
 # The environment comes through a pipe: in a unit or a file everybody or a copy of the disk would have it.
-LAUNCH = "import json,os,sys;e=json.loads(sys.stdin.readline());os.execvpe(sys.argv[1],sys.argv[1:],{**os.environ,**e})"
+# Unbuffered: what follows the first line is the standard input of the program.
+LAUNCH = (
+    "import json,os,sys;e=json.loads(open(0,'rb',0,closefd=False).readline());"
+    "os.execvpe(sys.argv[1],sys.argv[1:],{**os.environ,**e})"
+)
 HARDENED = (
     "NoNewPrivileges=yes",
     "PrivateTmp=yes",
@@ -134,12 +138,19 @@ class Sandbox:
         if pid == 0:
             return unknown("isolated", "the engine does not run, so nobody can look at its network")
         try:
-            own, ours = ((self.proc / str(each) / "ns" / "net").readlink() for each in (pid, "self"))
-            devices = (self.proc / str(pid) / "net" / "dev").read_text(encoding="utf-8")
-            routes = (self.proc / str(pid) / "net" / "route").read_text(encoding="utf-8")
-        except OSError as err:
+            ours = (self.proc / "self" / "ns" / "net").readlink()
+            own = self._looked("readlink", self.proc / str(pid) / "ns" / "net").strip()
+            devices, routes = (self._looked("cat", self.proc / str(pid) / "net" / name) for name in ("dev", "route"))
+        except (OSError, BackupError) as err:
             return unknown("isolated", f"the engine's network can't be read: {err}")
-        return judge_isolation(str(own), str(ours), devices, routes)
+        return judge_isolation(own, str(ours), devices, routes)
+
+    def _looked(self, program: str, path: Path) -> str:
+        """As the engine's own user: in a container root may not look at the namespaces of others."""
+        code, out, err = self.execute(["runuser", "-u", self.user, "--", program, str(path)], "")
+        if code != 0:
+            raise BackupError(err.strip()[-300:])
+        return out
 
     def left(self) -> list[str]:
         """What is still there of the drill; empty when it is gone."""

@@ -33,6 +33,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.backup.sandbox import
 PORT = 5432
 CORRUPT = 2  # exit code of pg_amcheck that found something
 POLL_S = 0.5
+EVENT_TRIGGERS_SINCE = 17
 # pg_control's name → setting that a standby must not have less of
 ENOUGH = {
     "max_connections setting": "max_connections",
@@ -48,7 +49,7 @@ STATE = (
 COLLATIONS = (
     "select 'database ' || datname from pg_database where datcollversion is distinct from"
     " pg_database_collation_actual_version(oid) and datallowconn union all select 'collation ' || collname from"
-    " pg_collation where collversion is distinct from pg_collation_actual_version(oid)"
+    " pg_collation where collprovider <> 'd' and collversion is distinct from pg_collation_actual_version(oid)"
 )
 CONFLICT = re.compile(
     r"^(?:heap table|btree index|heap|index) .*$|ERROR: .*|WARNING: .*page verification failed.*", re.MULTILINE
@@ -243,6 +244,9 @@ class PostgresqlScratch:
             "restore_command": f'cp "{self.sandbox.root}/wal/%f" "%p"', "archive_cleanup_command": "",
             "recovery_end_command": "", "synchronous_standby_names": "", "listen_addresses": "",
         }  # fmt: skip
+        # What the copy's event triggers call may not be installed here. Older servers have no such switch.
+        major = re.search(r"/(\d+)/bin$", self.binaries)
+        firm |= {"event_triggers": "off"} if major and int(major[1]) >= EVENT_TRIGGERS_SINCE else {}
         settings = [f"-c{name}={value}" for name, value in firm.items()]
         conf = f"-cconfig_file={self.sandbox.root}/postgresql.conf"
         self.sandbox.begin("engine", [f"{self.binaries}/postgres", "-D", self._data, conf, *settings])

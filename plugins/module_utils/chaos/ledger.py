@@ -44,7 +44,8 @@ class Findings:
         recovered: nobody could say, and there. No fault.
         duplicated: there more than once.
         stale: a read that began after the acknowledgement did not see it.
-        reordered: taken before an earlier one of the same writer.
+        reordered: acknowledged, and taken behind a later one of the same writer. A write whose outcome nobody could
+            say is concurrent with all that follows: a server that froze may still take it when it thaws.
         diverged: member → tokens that it alone has, or lacks, against the client path.
         foreign: there, and never written by anybody of this run.
         unread: members whose data nobody could read; unknown is never green.
@@ -101,7 +102,7 @@ def classify(
         recovered=tuple(sorted((by_outcome["unknown"] | in_flight) & there)),
         duplicated=tuple(sorted(token for token, times in Counter(client).items() if times > 1)),
         stale=tuple(sorted({read["t"] for read in reads if read.get("seen") is False})),
-        reordered=tuple(_reordered(client)),
+        reordered=tuple(_reordered([token for token in client if token in by_outcome["ok"]])),
         diverged=diverged,
         foreign=tuple(sorted(there - set().union(*by_outcome.values()) - in_flight)),
         unread=tuple(sorted(name for name, tokens in members.items() if tokens is None)),
@@ -109,7 +110,7 @@ def classify(
 
 
 def _reordered(client: Sequence[int]) -> list[int]:
-    """Tokens that stand behind a later one of the same writer, which wrote one after the other."""
+    """Of acknowledged tokens those behind a later one of the same writer, which wrote one after the other."""
     chains: dict[int, list[int]] = {}
     for token in client:
         chains.setdefault(token // SPAN, []).append(token)

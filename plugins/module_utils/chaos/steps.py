@@ -193,7 +193,7 @@ def fingerprint(items: Sequence[Step]) -> list[Any]:
 
 
 def differences(items: Sequence[Step], before: Sequence[Any], after: Sequence[Any]) -> list[str]:
-    """What is not as it was, one sentence each. Rules that others added meanwhile, or other faults took away, are none."""
+    """What is not as it was, one sentence each. Rules that others added, or other faults took away, are none."""
     found = []
     for item, old, new in zip(items, before, after, strict=True):
         if item["see"] == "rules":
