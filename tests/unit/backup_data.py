@@ -86,6 +86,11 @@ def build(root: Path) -> Path:
     return root
 
 
+def command_of(argv):
+    """pgBackRest's command, whatever it runs under."""
+    return next(word for word in argv[list(argv).index("pgbackrest") + 1 :] if not word.startswith("--"))
+
+
 @dataclass
 class Tool:
     """`pgbackrest` over a directory. It ends with 0 on errors that it finds, as the real one does."""
@@ -100,11 +105,12 @@ class Tool:
         self.calls.append(words)
         assert "cipher-pass" not in " ".join(words), "a key in a list of words is seen by everybody"
         key = next((value for name, value in env.items() if name.endswith("CIPHER_PASS")), self.key)
-        rest = [word for word in words[1:] if not word.startswith("--")]
+        rest = [word for word in words[words.index("pgbackrest") + 1 :] if not word.startswith("--")]
         command, names = rest[0], rest[1:]
         if command == "info":
             return 0, self.info(), ""
         if command == "verify":
+            assert words[0] == "timeout"
             return 0, self.verify(), ""
         if command == "repo-ls":
             return 0, self.listing(names[0]), ""

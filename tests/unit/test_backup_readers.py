@@ -13,7 +13,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.backup.consul import 
 from ansible_collections.rsp.platform.plugins.module_utils.backup.model import BackupError, Level, judge
 from ansible_collections.rsp.platform.plugins.module_utils.backup.policy import Policy
 from ansible_collections.rsp.platform.plugins.module_utils.backup.postgresql import PgBackRest
-from backup_data import FULL, IDENTITY, INCR, KEY, NOW, SEGMENTS, Tool, build, snapshot
+from backup_data import FULL, IDENTITY, INCR, KEY, NOW, SEGMENTS, Tool, build, command_of, snapshot
 
 SOUND = Expected(NOW, Policy(), IDENTITY, {"repo1": KEY})
 
@@ -30,7 +30,7 @@ class Deaf:
         self.tool, self.broken = Tool(root), broken
 
     def __call__(self, argv, env):
-        command = next(word for word in argv[1:] if not word.startswith("--"))
+        command = command_of(argv)
         answer = self.broken.get(command.replace("-", "_"))
         return answer if answer is not None else self.tool(argv, env)
 
@@ -49,7 +49,7 @@ def test_each_level_asks_only_what_it_needs(root):
     for level in (Level.EXISTS, Level.CHAIN, Level.BYTES, Level.ESCROW):
         tool = Tool(root)
         read(tool, level)
-        asked[level] = [next(w for w in words[1:] if not w.startswith("--")) for words in tool.calls]
+        asked[level] = [command_of(words) for words in tool.calls]
     assert set(asked[Level.EXISTS]) == {"info", "repo-ls", "repo-get"}
     assert "verify" not in asked[Level.CHAIN]
     assert asked[Level.BYTES].count("verify") == 1
@@ -60,8 +60,9 @@ def test_every_call_names_stanza_repository_and_configuration(root):
     tool = Tool(root)
     read(tool, config="/etc/x.conf", options=("--repo1-path=/copy",))
     for words in tool.calls:
-        assert words[:3] == ["pgbackrest", "--config=/etc/x.conf", "--repo1-path=/copy"]
-        command = next(word for word in words[1:] if not word.startswith("--"))
+        begin = words.index("pgbackrest")
+        assert words[begin + 1 : begin + 3] == ["--config=/etc/x.conf", "--repo1-path=/copy"]
+        command = command_of(words)
         assert ("--stanza=rsp" in words) == (not command.startswith("repo-"))
         assert command == "info" or "--repo=1" in words
 
@@ -85,6 +86,7 @@ def test_an_archive_that_can_not_be_listed_is_unknown(root, broken, unknown):
         ((0, "status: ok\n", ""), f"verify did not look at {INCR}"),
         ((25, "", "ERROR: [025]: no such path"), "verify failed: [025] no such path"),
         ((127, "", "pgbackrest: No such file"), "verify failed: pgbackrest: No such file"),
+        ((124, "", ""), "verify did not end within 1"),
     ],
 )
 def test_a_verification_that_says_nothing_proves_nothing(root, answer, said):

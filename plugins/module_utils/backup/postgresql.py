@@ -31,6 +31,8 @@ NEEDED: Mapping[Level, Sequence[str]] = {
     Level.CONTENT: ("canaries_exact", "content_expected"),
     Level.APPLICATION: ("application_answers", "within_rto"),
 }
+# verify reads everything that the stanza has; slower than this nobody reads
+VERIFY_LEAST_S, VERIFY_BYTES_S, OUT_OF_TIME = 120, 5_000_000, 124
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,13 @@ class PgBackRest:
 
     def _bytes(self, repository: Repository, point: Point) -> Finding:
         options = ("--output=text", "--verbose", "--log-level-console=off")
-        code, out, err = self._call("verify", *options, repository=repository.name)
+        within_s = VERIFY_LEAST_S + point.size // VERIFY_BYTES_S
+        code, out, err = self._call("verify", *options, repository=repository.name, within_s=within_s)
         verified = pgbackrest.parse_verify(out)
         wrong = verified.reasons(point.label)
-        if code != 0:
+        if code == OUT_OF_TIME:
+            wrong.append(f"verify did not end within {within_s} s: on some damages it waits for itself")
+        elif code != 0:
             wrong.append(f"verify failed: {pgbackrest.error_of(out + err)}")
         return found("bytes_match", wrong, wal_checked=verified.wal_checked, backups=len(verified.backups))
 
@@ -198,11 +203,15 @@ class PgBackRest:
             raise BackupError(f"pgbackrest {command}: {pgbackrest.error_of(out + err)}")
         return out
 
-    def _call(self, command: str, *options: str, repository: str | None = None, **env: str) -> tuple[int, str, str]:
+    def _call(
+        self, command: str, *options: str, repository: str | None = None, within_s: int = 0, **env: str
+    ) -> tuple[int, str, str]:
         only = [f"--repo={repository.removeprefix('repo')}"] if repository else []
         stanza = [] if command.startswith("repo-") else [f"--stanza={self.stanza}"]
         log = () if any(o.startswith("--log-level-console") for o in options) else ("--log-level-console=off",)
-        argv = ["pgbackrest", f"--config={self.config}", *self.options, *only, *stanza, "--log-level-stderr=error"]
+        ends = ["timeout", "--kill-after=5", str(within_s)] if within_s else []
+        argv = [*ends, "pgbackrest", f"--config={self.config}", *self.options, *only, *stanza]
+        argv.append("--log-level-stderr=error")
         return self.run([*argv, *log, *[o for o in options if o.startswith("--")], command,
                          *[o for o in options if not o.startswith("--")]], env)  # fmt: skip
 
