@@ -6,8 +6,10 @@ Each test leaves the lab whole. Not covered here: disaster_recovery, which destr
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
+import urllib.request
 
 import psycopg
 import pytest
@@ -181,15 +183,22 @@ def test_a_copy_beside_leaves_the_cluster_alone(lab, conninfo, job, fresh_table,
 
 @pytest.mark.parametrize("repository", [1, 2])
 def test_consul_takes_its_snapshot_back(lab, job, repository):
-    consul = ["sh", "-c"]
-    kv = ". /etc/consul-client/consul.env 2>/dev/null; consul kv"
-    token = f"CONSUL_HTTP_TOKEN={secret('consul/bootstrap-token')}"
-    lab.on("ops", *consul, f"{token} {kv} put rsp/smoke/backup before")
+    key = "rsp/smoke/backup"
+
+    def value():
+        token = secret(lab.services["consul"]["password"]["secret"])
+        url = f"{lab.consul_url('a1')}/v1/kv/{key}?raw"
+        request = urllib.request.Request(url, headers={"X-Consul-Token": token})
+        tls = ssl.create_default_context(cafile=lab.ca)
+        with urllib.request.urlopen(request, timeout=20, context=tls) as answer:
+            return answer.read().decode()
+
+    assert lab.consul_put("a1", key, "before")
     assert job("backup", "-e", "service=consul")[0] == 0
-    lab.on("ops", *consul, f"{token} {kv} put rsp/smoke/backup after")
+    assert lab.consul_put("a1", key, "after")
     code, output = job("restore", "-e", "service=consul", "-e", f"repository={repository}", "-e", f"confirm={CONSUL}")
     assert code == 0, output[-3000:]
-    assert lab.on("ops", *consul, f"{token} {kv} get rsp/smoke/backup").strip() == "before"
+    assert value() == "before"
     wait_until("the cluster is whole", lab.whole)
 
 
