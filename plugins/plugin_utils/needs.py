@@ -8,6 +8,9 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.catalogue import CatalogueError, version_key
 
+# Artifacts that another role's service is made of
+CARRIERS = {"versitygw": "s3"}
+
 
 def relevant(names: Iterable[str]) -> list[str]:
     """Names of the variables that say what an inventory needs of these artifacts."""
@@ -15,8 +18,8 @@ def relevant(names: Iterable[str]) -> list[str]:
 
 
 def variable_prefix(name: str) -> str:
-    """An artifact's name as variables begin with it."""
-    return name.replace("-", "_")
+    """What variables about an artifact begin with: its own name, or that of the role which runs it."""
+    return CARRIERS.get(name, name.replace("-", "_"))
 
 
 def needed(

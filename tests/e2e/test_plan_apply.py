@@ -69,7 +69,7 @@ def test_what_moved_after_the_approval_is_named_and_nothing_changes(plan, job, u
     made = plan("-e", "service=consul", "-e", WORDS)
     files = [entry["dest"] for change in made["plan"]["changes"] for entry in change["files"]]
     assert set(files) == {"/etc/consul.d/consul.hcl"}
-    assert sorted(made["plan"]["restarts"]["consul"]) == ["a1", "b1", "c1", "mirror", "ops"]
+    assert sorted(made["plan"]["restarts"]["consul"]) == ["a1", "b1", "c1", "mirror", "ops", "store"]
     before = unit_times()
 
     code, said = job("apply", *arguments(made, "-e", "consul_log_level=error"))

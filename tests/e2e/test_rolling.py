@@ -14,7 +14,7 @@ import pytest
 from lab import ROOT, wait_until
 from rolling import acted, job, measure, results
 
-ROLLING = {"consul": ["a1", "b1", "c1", "mirror", "ops"], "postgresql": ["a1", "b1", "c1"]}
+ROLLING = {"consul": ["a1", "b1", "c1", "mirror", "ops", "store"], "postgresql": ["a1", "b1", "c1"]}
 UNITS = {"consul": "consul.service", "postgresql": "patroni.service"}
 DRAIN_FILE = "/etc/patroni/rsp/zz-drain.yml"
 

@@ -240,8 +240,8 @@ def test_consul_shrinks(lab, under_load, unit_times, consul):
     assert hosts == set(NEW)
     assert unit_times() == before
     assert set(servers(consul)) == {"a1", "b1", "c1"}
-    assert set(gossip(consul)) == {"a1", "b1", "c1", "ops", "mirror"}
-    assert {node["Node"] for node in consul("/v1/catalog/nodes")} == {"a1", "b1", "c1", "ops", "mirror"}
+    assert set(gossip(consul)) == {"a1", "b1", "c1", "ops", "mirror", "store"}
+    assert {node["Node"] for node in consul("/v1/catalog/nodes")} == {"a1", "b1", "c1", "ops", "mirror", "store"}
     for name in NEW:
         state = lab.on(name, "sh", "-c", "systemctl is-active consul; systemctl is-enabled consul; true")
         assert state.split() == ["inactive", "disabled"]

@@ -90,7 +90,7 @@ def test_a_verbose_run_shows_no_secret(needles, playbook, lab):
     assert leaks(needles, "\n".join(watcher.seen)) == []
 
 
-@pytest.mark.parametrize("host", ["a1", "b1", "c1", "ops", "mirror"])
+@pytest.mark.parametrize("host", ["a1", "b1", "c1", "ops", "mirror", "store"])
 def test_hosts_keep_no_secret_where_it_does_not_belong(needles, lab, host):
     places = "/tmp /var/tmp ~root/.ansible /var/log /etc/systemd /usr/local"
     text = lab.on(host, "sh", "-c", f"journalctl --no-pager -o cat; grep -rhaI . {places} 2>/dev/null || true")

@@ -76,7 +76,7 @@ def parsed():
 
 
 def test_the_shipped_catalogue_is_well_formed():
-    assert shipped().names() == ["consul", "go-toolchain"]
+    assert shipped().names() == ["consul", "go-toolchain", "toxiproxy", "versitygw"]
 
 
 def test_two_versions_of_consul_are_listed_under_their_licence():

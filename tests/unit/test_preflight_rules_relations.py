@@ -52,6 +52,18 @@ TRIO = [member(name) for name in ("a1", "b1", "c1")]
             "|set postgresql_dcs: consul, or postgresql_endpoint: haproxy",
         ),
         (
+            relations.postgresql_archives_within_rpo,
+            {"backup_members": TRIO[:1], "postgresql_archive_timeout_s": 300},
+            "postgresql_archive_timeout_s|is not below the promised RPO of 300 s (backup_policies.postgresql.rpo_s)"
+            "|use less than 300, half of it for example, or promise less",
+        ),
+        (
+            relations.postgresql_archives_within_rpo,
+            {"backup_members": TRIO[:1], "backup_policies": {"postgresql": {"rpo_s": 60}}},
+            "postgresql_archive_timeout_s|is not below the promised RPO of 60 s (backup_policies.postgresql.rpo_s)"
+            "|use less than 60, half of it for example, or promise less",
+        ),
+        (
             relations.pki_renews_before_the_end,
             {"pki_leaf_days": 0.0069},
             "pki_renew_days_left|is not below pki_leaf_days = 0.0069: every run would issue all certificates anew"
@@ -86,6 +98,14 @@ def test_relations_that_do_not_hold(rule, changes, line):
             {"postgresql_synchronous_node_count": 9, "postgresql_synchronous_mode": False},
         ),
         (relations.postgresql_standbys_exist, {"postgresql_members": TRIO[:1]}),
+        (relations.postgresql_archives_within_rpo, {"backup_members": TRIO[:1]}),
+        (relations.postgresql_archives_within_rpo, {"backup_members": [], "postgresql_archive_timeout_s": 9999}),
+        (
+            relations.postgresql_archives_within_rpo,
+            {"backup_members": TRIO[:1], "backup_policies": {"postgresql": {"rpo_s": 0}}},
+        ),
+        (relations.postgresql_archives_within_rpo, {"backup_members": TRIO[:1], "backup_policies": {"consul": {}}}),
+        (relations.postgresql_archives_within_rpo, {"backup_members": TRIO[:1], "backup_policies": "strict"}),
         (relations.postgresql_store_exists, {"postgresql_dcs": "etcd"}),
         (
             relations.postgresql_store_exists,

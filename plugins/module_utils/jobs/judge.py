@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.rsp.platform.plugins.module_utils.jobs import arguments, safety, targets
+from ansible_collections.rsp.platform.plugins.module_utils.jobs import arguments, points, safety, targets
 from ansible_collections.rsp.platform.plugins.module_utils.jobs.call import Call, Rule
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Problem
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.report import merged
@@ -16,6 +16,11 @@ RULES: tuple[Rule, ...] = (
     arguments.required_given,
     arguments.own_parameters,
     arguments.no_limit,
+    points.one_point,
+    points.moment_is_past,
+    points.kind_fits,
+    points.label_fits,
+    points.databases_are_named,
     targets.service_has_job,
     targets.enough_members,
     targets.named_once,

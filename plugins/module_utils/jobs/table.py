@@ -20,7 +20,7 @@ KEYS = {
         "about", "type", "names", "fix", "required", "default", "choices", "pattern", "range",
         "services", "all", "leaves", "agents", "whole",
     },
-    "job": {"about", "services", "parameters", "examples", "at_least", "one_of", "locks", "destroys"},
+    "job": {"about", "services", "parameters", "examples", "at_least", "one_of", "at_most_one_of", "locks", "destroys"},
     "destroys": {"what", "when"},
 }  # fmt: skip
 
@@ -74,6 +74,7 @@ class Job:
         parameters: what it takes, those that all jobs take included.
         at_least: members that the cluster must have.
         one_of: exactly one of these parameters is given.
+        at_most_one_of: no more than one of these is given.
         destroys: what is lost and must be confirmed; empty: nothing.
         destroys_when: the parameter that makes it so; None: always.
         locks: whether it holds the cluster's lock.
@@ -86,6 +87,7 @@ class Job:
     parameters: Mapping[str, Parameter]
     at_least: int = 1
     one_of: tuple[str, ...] = ()
+    at_most_one_of: tuple[str, ...] = ()
     destroys: str = ""
     destroys_when: str | None = None
     locks: bool = True
@@ -123,7 +125,11 @@ def _job(name: str, entry: Mapping[str, Any], shared: Mapping[str, Any], service
     own = {**{each: {} for each in (*ALWAYS, *(LOCKING if locks else ()))}, **entry["parameters"]}
     parameters = {each: _parameter(f"job {name}: {each}", {**shared.get(each, {}), **own[each]}) for each in own}
     strangers = {*entry["services"], *(s for p in parameters.values() for s in p.services)} - set(services)
-    strangers |= {*entry.get("one_of", ()), *filter(None, [destroys.get("when")])} - set(parameters)
+    strangers |= {
+        *entry.get("one_of", ()),
+        *entry.get("at_most_one_of", ()),
+        *filter(None, [destroys.get("when")]),
+    } - set(parameters)
     if strangers:
         raise JobError(f"job {name} refers to what is not there: {', '.join(sorted(strangers))}")
     return Job(
@@ -133,6 +139,7 @@ def _job(name: str, entry: Mapping[str, Any], shared: Mapping[str, Any], service
         parameters=parameters,
         at_least=entry.get("at_least", 1),
         one_of=tuple(entry.get("one_of", ())),
+        at_most_one_of=tuple(entry.get("at_most_one_of", ())),
         destroys=destroys.get("what", ""),
         destroys_when=destroys.get("when"),
         locks=locks,

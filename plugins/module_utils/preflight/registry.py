@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     relations.postgresql_lock_outlasts_retries,
     relations.postgresql_pool_fits,
     relations.postgresql_standbys_exist,
+    relations.postgresql_archives_within_rpo,
     relations.postgresql_store_exists,
     relations.pki_renews_before_the_end,
     secrets.backend_complete,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.rsp.platform.plugins.module_utils.backup.policy import Policy
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import (
     Contract,
     Host,
@@ -16,6 +17,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.model impor
 
 # etcd's own advice: below five heartbeats a short delay already starts an election.
 HEARTBEATS_PER_ELECTION = 5
+# What holds where an inventory promises nothing itself
+PROMISED = Policy()
 
 
 def etcd_election_outlasts_heartbeats(inventory: Inventory) -> Iterator[Problem]:
@@ -79,6 +82,22 @@ def postgresql_standbys_exist(inventory: Inventory) -> Iterator[Problem]:
             rule = f"is more than the {len(members) - 1} standbys of {len(members)} members"
             fix = f"use {len(members) - 1} or less, or add members"
             yield Problem((host.name,), "postgresql_synchronous_node_count", rule, fix, shown(numbers[0]))
+
+
+def postgresql_archives_within_rpo(inventory: Inventory) -> Iterator[Problem]:
+    """WAL that nobody fills is archived before the promised RPO is over; else a quiet hour breaks the promise."""
+    backups = inventory.contracts.get("backup")
+    for host, contract in _members(inventory, "postgresql"):
+        numbers = _numbers(inventory, host, contract, "postgresql_archive_timeout_s")
+        if numbers is None or backups is None or not inventory.members(backups):
+            continue
+        policies = inventory.effective(host, backups, "backup_policies")
+        promised = policies.get("postgresql") if isinstance(policies, dict) else None
+        rpo = promised.get("rpo_s", PROMISED.rpo_s) if isinstance(promised, dict) else PROMISED.rpo_s
+        if isinstance(rpo, int) and rpo > 0 and numbers[0] >= rpo:
+            rule = f"is not below the promised RPO of {rpo} s (backup_policies.postgresql.rpo_s)"
+            fix = f"use less than {rpo}, half of it for example, or promise less"
+            yield Problem((host.name,), "postgresql_archive_timeout_s", rule, fix, shown(numbers[0]))
 
 
 def postgresql_store_exists(inventory: Inventory) -> Iterator[Problem]:

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of an experiment over time: is this one worse than those before it? Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WINDOW, FEWEST, FACTOR, SLACK_S = 10, 3, 1.5, 1.0
+
+
+def entry(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a report."""
+    measures, findings = document.get("measures") or {}, document.get("findings") or {}
+    return {
+        "experiment": document["experiment"], "control": document["control"], "at": document["at"],
+        "run": document["run"], "verdict": document["verdict"], "client_rto_s": measures.get("client_rto_s"),
+        "redundancy_rto_s": measures.get("redundancy_rto_s"), "lost": (findings.get("counts") or {}).get("lost"),
+    }  # fmt: skip
+
+
+def regression(past: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> str | None:
+    """Why this run is worse than the last ones; None when it is not, or too few are known.
+
+    Worse is an outage above 1.5 times the median of the last ten, and more than a second above it.
+    """
+    same = [e for e in past if e["experiment"] == now["experiment"] and e["control"] == now["control"]]
+    known = [float(e["client_rto_s"]) for e in same if e["verdict"] == "held" and e["client_rto_s"] is not None][
+        -WINDOW:
+    ]
+    value = now["client_rto_s"]
+    if len(known) < FEWEST or value is None:
+        return None
+    median = statistics.median(known)
+    if value > median * FACTOR and value > median + SLACK_S:
+        return f"the client's outage was {value:.1f} s, the median of the last {len(known)} runs is {median:.1f} s"
+    return None
+
+
+def table(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A Markdown table: runs, verdicts, median and maximum of the outage, lost writes of each experiment."""
+    rows = [
+        "| experiment | runs | held | outage median s | max s | whole again median s | lost writes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in sorted({e["experiment"] for e in entries if not e["control"]}):
+        runs = [e for e in entries if e["experiment"] == name and not e["control"]]
+        rto = [e["client_rto_s"] for e in runs if e["client_rto_s"] is not None]
+        whole = [e["redundancy_rto_s"] for e in runs if e["redundancy_rto_s"] is not None]
+        lost = [e["lost"] for e in runs if e["lost"] is not None]
+        held = sum(e["verdict"] == "held" for e in runs)
+        rows.append(
+            f"| {name} | {len(runs)} | {held} | {_figure(rto, statistics.median)} | {_figure(rto, max)} "
+            f"| {_figure(whole, statistics.median)} | {sum(lost) if lost else '?'} |"
+        )
+    return rows
+
+
+def _figure(values: Sequence[float], how: Any) -> str:
+    return f"{how(values):.1f}" if values else "?"
