@@ -182,7 +182,7 @@ class PgBackRest:
         number, said = repository.name.removeprefix("repo"), ""
         for each in (name, f"{name}.copy"):
             # It outranks the configuration, so the host's own key has no part in this.
-            code, out, err = self._call("repo-get", each, repository=repository.name, **{_cipher(number): key})
+            code, out, err = self._call("repo-get", each, repository=repository.name, env={_cipher(number): key})
             if code == 0 and f'backup-label="{point.label}"' in out:
                 return passed("escrow_decrypts", file=each)
             said = said or pgbackrest.error_of(err)
@@ -204,7 +204,12 @@ class PgBackRest:
         return out
 
     def _call(
-        self, command: str, *options: str, repository: str | None = None, within_s: int = 0, **env: str
+        self,
+        command: str,
+        *options: str,
+        repository: str | None = None,
+        within_s: int = 0,
+        env: Mapping[str, str] | None = None,
     ) -> tuple[int, str, str]:
         only = [f"--repo={repository.removeprefix('repo')}"] if repository else []
         stanza = [] if command.startswith("repo-") else [f"--stanza={self.stanza}"]
@@ -213,7 +218,7 @@ class PgBackRest:
         argv = [*ends, "pgbackrest", f"--config={self.config}", *self.options, *only, *stanza]
         argv.append("--log-level-stderr=error")
         return self.run([*argv, *log, *[o for o in options if o.startswith("--")], command,
-                         *[o for o in options if not o.startswith("--")]], env)  # fmt: skip
+                         *[o for o in options if not o.startswith("--")]], env or {})  # fmt: skip
 
 
 def _identity(repository: Repository, point: Point, expected: Expected) -> Finding:
