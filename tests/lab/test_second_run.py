@@ -7,7 +7,7 @@ import pytest
 
 def test_nothing_changes_and_nothing_restarts(playbook, unit_times, lab):
     before, primary = unit_times(), lab.primary()
-    assert len(before) == 5
+    assert len(before) == 6
     assert "patroni.service" in before[primary]
     _, changes = playbook("site")
     assert changes == []
