@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -80,20 +79,19 @@ def _expected(sql: Sql, questions: Sequence[Mapping[str, Any]]) -> list[str]:
         answer = sql(each["database"], each["query"]).strip()
         if each.get("equals") is not None and answer != str(each["equals"]):
             wrong.append(f"{each['name']} is {answer or 'nothing'}, not {each['equals']}")
-        if each.get("at_least") is not None and _number(answer) < float(each["at_least"]):
+        if each.get("at_least") is not None and not _reaches(answer, float(each["at_least"])):
             wrong.append(f"{each['name']} is {answer or 'nothing'}, less than {each['at_least']}")
         if each.get("equals") is None and each.get("at_least") is None and not answer:
             wrong.append(f"{each['name']} has no answer")
     return wrong
 
 
-def _number(text: str) -> float:
-    """A number; what is none is less than everything."""
+def _reaches(answer: str, least: float) -> bool:
+    """Whether an answer is at least that much; what is no number never is."""
     try:
-        number = float(text)
+        return float(answer) >= least
     except ValueError:
-        return float("-inf")
-    return float("-inf") if math.isnan(number) else number
+        return False
 
 
 def _destroyed(sql: Sql, register: Sequence[Mapping[str, Any]]) -> Finding:

@@ -32,7 +32,7 @@ HOME = Path("var/lib/rsp/chaos")
 STOP = Path("etc/rsp/chaos.stop")
 UNDO_S, NAT = 60.0, "nat"
 FAULT = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")  # with CHAOS- before it, a chain's name has 28 letters at most
-CHAIN = re.compile(r"^-N (CHAOS-\S+)$", re.MULTILINE)
+CHAIN = re.compile(rf"^-N ({steps.PREFIX}\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class Faults:
             _code, out, _err = self.look.run([steps.TABLES[0], "-w", "5", "-t", NAT, "-S"])
             for chain in CHAIN.findall(out):
                 found.setdefault(chain, []).append(NAT)
-        return {chain: tables for chain, tables in found.items() if not (self.home / chain[len("CHAOS-") :]).is_dir()}
+        return {c: tables for c, tables in found.items() if not (self.home / c.removeprefix(steps.PREFIX)).is_dir()}
 
     def _without(self, chain: str, tables: list[str]) -> list[str]:
         try:

@@ -34,7 +34,7 @@ PLAN, DEADLINE, UNDONE = "plan.json", "deadline", "undone.json"
 TABLES = ("iptables", "ip6tables")
 SETTLE_S, POLL_S, RETRY_S = 20.0, 0.2, 5.0
 BLOCK = 1 << 20
-PREFIX = "CHAOS-"  # of every chain of ours, as faults.py names them
+PREFIX = "CHAOS-"  # of every chain of ours
 Step = Mapping[str, Any]
 
 

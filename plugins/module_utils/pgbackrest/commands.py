@@ -35,16 +35,15 @@ class Pgbackrest:
 
         A primary that archives already holds the stanza's lock for moments, because nothing can be archived yet.
         """
-        for _attempt in range(LOCKED_TRIES - 1):
+        for left in reversed(range(LOCKED_TRIES)):
             try:
                 self.checked("stanza-create", "--log-level-console=warn")
             except DriverError as error:
-                if LOCKED not in str(error):
+                if LOCKED not in str(error) or not left:
                     raise
                 self.sleep(1)
             else:
                 return
-        self.checked("stanza-create", "--log-level-console=warn")
 
     def check(self) -> None:
         """Archive one WAL segment now and see it arrive in every repository."""

@@ -17,6 +17,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import (
     Kind,
     UnavailableError,
 )
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import PREFIX
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Option
 
 PARENTS = {"both": ("INPUT", "OUTPUT"), "in": ("INPUT",), "out": ("OUTPUT",)}
@@ -86,7 +87,7 @@ def _chain(rules: Rules, parents: Sequence[str], look: Look, fault: str) -> Faul
     missing = [table for table in tables if not look.has(table)]
     if missing:
         raise UnavailableError(f"{', '.join(missing)} is not installed on this host")
-    chain = f"CHAOS-{fault}"
+    chain = f"{PREFIX}{fault}"
     clients = look.ssh_clients()
     spared = {table: [rule for client in clients for rule in _spare(table, client)] for table in tables}
     own = {"chain": chain, "tables": tables}

@@ -19,6 +19,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import (
     Kind,
     UnavailableError,
 )
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.steps import PREFIX
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Option
 
 WHERE, PROGRAM, PORTS = "opt/rsp/toxiproxy", "toxiproxy-server", range(21000, 21200)
@@ -41,7 +42,7 @@ def _plan(toxic: str, attributes: Toxic) -> Any:
         if any(ipaddress.ip_network(peer).version != IPV4 for peer in peers):
             raise UnavailableError("a proxy is put in the path of IPv4 only")
         listen, api = _free(look)
-        unit, chain = f"rsp-chaos-{fault}.service", f"CHAOS-{fault}"
+        unit, chain = f"rsp-chaos-{fault}.service", f"{PREFIX}{fault}"
         toxics = [
             {"name": f"{toxic}_{stream}", "type": toxic, "stream": stream, "toxicity": 1.0,
              "attributes": attributes(params)}
