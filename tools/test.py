@@ -32,8 +32,11 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rsp-pl
 BUILT = CACHE / "built" / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
 SANITY_FAILED = re.compile(r"The (\d+) sanity test\(s\) listed below")
 CLOSING = re.compile(r"(\d+) (passed|failed|errors?)\b")
+NAMED = re.compile(r"(FAILED|ERROR) (tests/\S+.*)")
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "RSP_BUILT": str(BUILT)}
 COLLECTION = BUILT / "ansible_collections" / "rsp" / "platform"
+# What failed, told again at the end: the beginning of a long log is often all that is lost of it.
+FAILURES: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Stage:
 def command(*argv: str | Path, cwd: Path = ROOT, **environment: str) -> bool:
     """Run one command with its output shown; whether it succeeded."""
     print(f"    $ {' '.join(Path(a).name if isinstance(a, Path) else a for a in argv)}", flush=True)
-    return subprocess.run(argv, cwd=cwd, check=False, env={**ENVIRONMENT, **environment}).returncode == 0
+    succeeded = subprocess.run(argv, cwd=cwd, check=False, env={**ENVIRONMENT, **environment}).returncode == 0
+    if not succeeded:
+        FAILURES.append(" ".join(Path(a).name for a in argv))
+    return succeeded
 
 
 def each(*commands: tuple[str | Path, ...]) -> Count:
@@ -85,6 +91,8 @@ def watched(argv: Sequence[str], cwd: Path = ROOT) -> tuple[int, list[str]]:
         for line in process.stdout or ():
             print(f"    {line}", end="", flush=True)
             lines.append(line)
+    named = [found[2] for line in lines if (found := NAMED.match(line))]
+    FAILURES.extend(named or ([" ".join(argv)] if process.returncode else []))
     return process.returncode, lines
 
 
@@ -252,6 +260,8 @@ def main() -> int:
     for stage in STAGES:
         if stage.name in wanted or not (wanted or stage.asked):
             total += run_stage(stage, tree_digest())
+    for name in FAILURES:
+        print(f"    failed: {name}", flush=True)
     print(f"{total.passed} passed, {total.failed} failed", flush=True)
     return 1 if total.failed or not total.passed else 0
 

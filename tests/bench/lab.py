@@ -61,6 +61,11 @@ class Lab:
         """Name of a host's container."""
         return f"rsp-{self.id}-{host}"
 
+    def address(self, host: str) -> str:
+        """IP address of a host's container."""
+        found = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return run("docker", "inspect", "-f", found, self.container(host))
+
     def conninfo(self, role: str = "rw") -> str:
         """libpq string of an endpoint, with TLS verified and nothing else set."""
         postgresql = self.services["postgresql"]

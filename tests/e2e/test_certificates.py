@@ -118,8 +118,9 @@ def all_served(lab):
         address = at.rsplit(":", 1)[0]
         ports = {8501: b"", 2379: b"", 8008: b"", 5432: tls_please, 6432: tls_please}
         found |= {(name, port): served(address, port, greeting) for port, greeting in ports.items()}
-    address = lab.services["postgresql"]["rw"][0].rsplit(":", 1)[0]
-    return {**found, ("ops", 8404): served(address, 8404)}
+    backups = [*lab.services["postgresql"]["members"], "ops"]
+    found |= {(name, 8432): served(lab.address(name), 8432) for name in backups}
+    return found | {(name, port): served(lab.address(name), port) for name, port in (("ops", 8404), ("store", 7443))}
 
 
 def ended(certificate):

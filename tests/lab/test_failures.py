@@ -67,13 +67,8 @@ def test_a_zone_is_off(lab, conninfo):
 def sides(lab, host):
     """What a zone can be cut off from: the networks of all others, and the hosts that are inside."""
     names = run("docker", "ps", "--filter", f"label=rsp.lab={lab.id}", "--format", "{{.Names}}").split()
-    found = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    networks = {
-        name.removeprefix(f"rsp-{lab.id}-"): ip_network(
-            f"{run('docker', 'inspect', '-f', found, name)}/24", strict=False
-        )
-        for name in names
-    }
+    hosts = [name.removeprefix(f"rsp-{lab.id}-") for name in names]
+    networks = {host: ip_network(f"{lab.address(host)}/24", strict=False) for host in hosts}
     inside = [name for name, network in networks.items() if network == networks[host]]
     return sorted(set(networks.values()) - {networks[host]}), inside
 
