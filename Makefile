@@ -10,8 +10,8 @@ help: ## show this list
 up: ## install what is missing, start the lab, converge and verify the platform; safe to repeat (FROM=stage TO=stage)
 	@$(LAB) up $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
-down: ## remove the lab of this checkout: containers, network, keys, secrets; caches stay
-	@$(LAB) down
+down: ## remove the lab of this checkout: containers, network, keys, secrets; caches stay (KEEP=repositories leaves one zone's backups)
+	@$(LAB) down $(if $(KEEP),--keep $(KEEP))
 
 status: ## show containers, memory, and the time of each stage
 	@$(LAB) status

@@ -22,6 +22,8 @@ from stages import Journal, Stage, run_stage
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".lab"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rsp-platform"
+# The S3 store's objects, a volume of its host: what make down KEEP=repositories leaves
+KEPT = "s3"
 PLAY = str(ROOT / ".venv/bin/ansible-playbook")
 STAGES = (
     Stage("bootstrap", "packages, container engine, Python environment", ("tools/bootstrap.sh",)),
@@ -118,8 +120,12 @@ def up(first: str | None, last: str | None) -> int:
     return 0
 
 
-def down() -> int:
-    """Remove containers, networks and state of this checkout; other checkouts' and the caches stay."""
+def down(keep: str | None = None) -> int:
+    """Remove containers, networks and state of this checkout; other checkouts' and the caches stay.
+
+    Args:
+        keep: `repositories` leaves the backups of one zone where the next `make up` mounts them.
+    """
     with alone():
         if shutil.which("docker"):
             containers = docker("ps", "--all", "--quiet", "--filter", of_this_checkout())
@@ -129,7 +135,17 @@ def down() -> int:
             if networks:
                 docker("network", "rm", *networks)
             print(f"removed {len(containers)} containers and {len(networks)} networks")
-        shutil.rmtree(STATE)
+        for path in STATE.iterdir():
+            if keep and path.name == KEPT:
+                print(
+                    f"kept {path.parent.name}/{path.name}: the repositories of one zone; the keys to them are not kept"
+                )
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        if not any(STATE.iterdir()):
+            STATE.rmdir()
     return 0
 
 
@@ -220,7 +236,8 @@ def main() -> int:
     stages.add_argument("--to", dest="last", metavar="STAGE", help="end with this stage")
     for name in ("shell", "secret"):
         commands.add_parser(name).add_argument("name", nargs="?")
-    for name in ("down", "status", "clean-cache"):
+    commands.add_parser("down").add_argument("--keep", choices=["repositories"], help="leave the backups of one zone")
+    for name in ("status", "clean-cache"):
         commands.add_parser(name)
     arguments = vars(parser.parse_args())
     command = arguments.pop("command")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import math
 import ssl
 import threading
 import time
@@ -59,17 +60,22 @@ class ConsulWriter(threading.Thread):
             self.ledger.acked[self._token] = time.monotonic()
             time.sleep(self._interval)
 
-    def lost(self) -> set[int]:
-        """Acknowledged tokens whose key holds an older one; read consistently once the writer has stopped."""
+    def present(self) -> dict[int, int]:
+        """Key → token that it holds, read consistently."""
         host, port = self._servers[0].rsplit(":", 1)
         connection = http.client.HTTPSConnection(host, int(port), timeout=TIMEOUT_S, context=self._tls)
         connection.request("GET", f"/v1/kv/{quote(PREFIX)}?recurse&consistent", headers=self._headers)
         entries = json.loads(connection.getresponse().read())
         connection.close()
-        there = {int(e["Key"].removeprefix(PREFIX)): int(base64.b64decode(e["Value"])) for e in entries}
+        return {int(e["Key"].removeprefix(PREFIX)): int(base64.b64decode(e["Value"])) for e in entries}
+
+    def lost(self, until: float = math.inf) -> set[int]:
+        """Tokens acknowledged before `until` whose key holds an older one; asked once the writer has stopped."""
+        there = self.present()
         newest: dict[int, int] = {}
-        for token in self.ledger.acked:
-            newest[token % KEEP] = max(token, newest.get(token % KEEP, 0))
+        for token, moment in self.ledger.acked.items():
+            if moment < until:
+                newest[token % KEEP] = max(token, newest.get(token % KEEP, 0))
         return {token for key, token in newest.items() if there.get(key, -1) < token}
 
     def stop(self) -> None:

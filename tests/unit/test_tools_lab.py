@@ -109,6 +109,15 @@ def test_down_removes_what_carries_the_checkouts_id_and_nothing_else(state, dock
     assert not state.exists()
 
 
+def test_down_may_leave_the_repositories_of_one_zone_and_no_key(state, docker, capsys):
+    (state / "s3" / "objects").mkdir(parents=True)
+    (state / "secrets.key").write_text("x")
+    assert lab.down("repositories") == 0
+    assert [path.name for path in state.iterdir()] == ["s3"]
+    assert (state / "s3" / "objects").is_dir()
+    assert "the keys to them are not kept" in capsys.readouterr().out
+
+
 def test_down_where_nothing_is_left(state, docker):
     assert lab.down() == 0
     assert [call[0] for call in docker.calls] == ["ps", "network"]
