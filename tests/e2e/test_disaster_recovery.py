@@ -31,7 +31,7 @@ def written(lab, conninfo, job):
     prepare(conninfo, TABLE)
     consul = lab.services["consul"]
     rows = Writer(conninfo, TABLE, 0.05)
-    keys = ConsulWriter(consul["rw"], secret(consul["password"]["secret"]), lab.ca, 0.05)
+    keys = ConsulWriter(consul["rw"], secret(consul["password"]["secret"]), lab.ca, 0.02)
     for each in (rows, keys):
         each.start()
     try:
