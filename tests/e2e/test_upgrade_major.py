@@ -6,6 +6,7 @@ failure it stays as it is: the tests build on each other, in order.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -53,7 +54,7 @@ OUTDATED = """SELECT extname FROM pg_extension JOIN pg_available_extensions ON n
 WHERE extversion <> default_version"""
 TABLES = """SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
 WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
-AND tablename NOT IN ('smoke', 'major_ledger', 'rolling_ledger') ORDER BY 1"""
+AND tablename NOT IN ('smoke', 'rsp_canary', 'major_ledger', 'rolling_ledger') ORDER BY 1"""
 # A column that PostgreSQL 17 has no more: pg_upgrade --check does not see it
 GONE = "CREATE VIEW planted AS SELECT buffers_backend FROM pg_stat_bgwriter"
 RESETWAL = f"/usr/lib/postgresql/{TO}/bin/pg_resetwal"
@@ -180,7 +181,7 @@ def make_old(cluster):
     cluster.each("sh", "-c", f"printf '{SOURCES}' > /etc/apt/sources.list.d/bookworm.sources")
     cluster.each("sh", "-c", f"printf '{PIN}' > /etc/apt/preferences.d/bookworm")
     cluster.each("apt-get", "-qq", "update")
-    site(*INVENTORIES)
+    site(*INVENTORIES, "-e", '{"pgbackrest_upgraded": true}')
     assert set(cluster.versions().values()) == {FROM}
 
 
@@ -197,7 +198,7 @@ def clean_up(cluster):
 
 def site(*arguments):
     done = subprocess.run(
-        [".venv/bin/ansible-playbook", "playbooks/site.yml", "--tags", "postgresql", *arguments],
+        [".venv/bin/ansible-playbook", "playbooks/site.yml", "--tags", "postgresql,backup", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
@@ -395,6 +396,13 @@ def done(cluster, rows, statistics):
     )
     assert cluster.left_over() == {}
     assert cluster.lab.whole()
+    # WAL of the new release arrives in both repositories, in the stanza that has the backups of before
+    archive = ("runuser", "-u", "postgres", "--", "pgbackrest", f"--stanza={cluster.name}")
+    cluster.lab.on("ops", *archive, "check")
+    known = json.loads(cluster.lab.on("ops", *archive, "info", "--output=json"))[0]["db"]
+    for repository in (1, 2):
+        mine = [each["version"] for each in known if each["repo-key"] == repository]
+        assert mine[-2:] == [FROM, TO]
 
 
 def test_afterwards_there_is_no_way_back(cluster):

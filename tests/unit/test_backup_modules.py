@@ -90,6 +90,18 @@ def test_info(source, capsys):
     assert call(backup_info.main, capsys, check=True, **source)["repositories"] == result["repositories"]
 
 
+def test_info_tells_when_a_restore_last_proved_a_point_that_is_there(tmp_path, source, capsys):
+    evidence, key = tmp_path / "proofs.jsonl", b"k"
+    asked = {**source, "evidence": str(evidence), "evidence_key": "k"}
+    assert call(backup_info.main, capsys, **asked)["proved_at"] is None
+    for label, ended_at, level in ((INCR, 50.0, 5), (INCR, 90.0, 3), ("20200101-000000F", 80.0, 6)):
+        record.append(evidence, "t", {"label": label, "ended_at": ended_at, "level": level, "proved": True}, key)
+    assert call(backup_info.main, capsys, **asked)["proved_at"] == 50.0  # the others were only read, or are gone
+    broken = call(backup_info.main, capsys, **{**asked, "evidence_key": "another"})
+    assert broken["rc"] == 1
+    assert str(evidence) in broken["msg"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

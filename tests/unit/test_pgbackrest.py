@@ -219,6 +219,14 @@ def test_a_stanza_waits_for_the_lock_of_an_archiver_and_not_for_ever():
     assert len(slept) == 2 + commands.LOCKED_TRIES - 1
 
 
+def test_a_stanza_goes_on_with_a_cluster_that_pg_upgrade_made():
+    other = RECORDED.replace(next(iter(whole().systems.values())), "7000000000000000001")
+    tool = Tool(info=[(0, RECORDED, ""), (0, other, "")])
+    assert stanza.go_on(commands.Pgbackrest(tool, "rsp"))
+    assert tool.commands() == ["info", "stanza-upgrade", "info"]
+    assert not stanza.go_on(commands.Pgbackrest(Tool(info=[(0, RECORDED, "")]), "rsp"))
+
+
 def test_check_mode_only_reads():
     tool = Tool(info=[(0, EMPTY, "")])
     assert stanza.bring_in_line(commands.Pgbackrest(tool, "rsp"), (1,), prove=True, check=True) == [1]
@@ -244,6 +252,13 @@ def test_the_module_of_the_stanza(monkeypatch, capsys):
     fresh = call(pgbackrest_stanza.main, capsys, check=True, stanza="rsp", repositories=[1, 2], fresh=True)
     assert (fresh["changed"], fresh["made"], fresh["proved"]) == (True, [1, 2], False)
     assert [argv[-1] for argv in calls] == ["info", "check"]
+    calls.clear()
+    went_on = call(pgbackrest_stanza.main, capsys, stanza="rsp", repositories=[1, 2], upgrade=True, prove=False)
+    assert (went_on["changed"], went_on["upgraded"]) == (False, False)
+    assert [argv[-1] for argv in calls] == ["info", "stanza-upgrade", "info", "info"]
+    asked = call(pgbackrest_stanza.main, capsys, check=True, stanza="rsp", repositories=[1, 2], upgrade=True)
+    assert asked["upgraded"] is False
+    assert [argv[-1] for argv in calls[4:]] == ["info"]
 
 
 def test_the_module_fails_with_what_was_said(monkeypatch, capsys):

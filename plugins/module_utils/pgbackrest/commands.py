@@ -45,6 +45,10 @@ class Pgbackrest:
             else:
                 return
 
+    def upgrade(self) -> None:
+        """Let the cluster that runs now go on in the stanza of the one before it; what is kept of that one stays."""
+        self.checked("stanza-upgrade", "--log-level-console=warn")
+
     def check(self) -> None:
         """Archive one WAL segment now and see it arrive in every repository."""
         self.checked("check", "--log-level-console=warn")

@@ -25,6 +25,13 @@ def lacking(stanza: Stanza, wanted: Collection[int]) -> list[int]:
     return missing
 
 
+def go_on(tool: Pgbackrest) -> bool:
+    """Have the stanza go on with the cluster that runs now; whether it was another one before."""
+    before = tool.info().systems
+    tool.upgrade()
+    return tool.info().systems != before
+
+
 def bring_in_line(tool: Pgbackrest, wanted: Collection[int], prove: bool, check: bool) -> list[int]:
     """Make the stanza where it lacks, and see WAL arrive; the repositories that lacked it."""
     missing = lacking(tool.info(), wanted)
