@@ -50,6 +50,36 @@ def test_a_degraded_peer_refuses_with_the_reason(job, lab, unit_times):
     wait_until("Patroni sees Consul again", lab.whole)
 
 
+def pending(lab, host):
+    """A package with its older and its newest version; the older one is on the host now."""
+    for name in ("libxslt1.1", "libxml2", "openssl"):
+        rows = lab.on(host, "apt-cache", "madison", name).splitlines()
+        offered = list(dict.fromkeys(row.split("|")[1].strip() for row in rows))
+        if len(offered) > 1:
+            lab.on(host, "apt-get", "-qq", "-y", "--allow-downgrades", "install", f"{name}={offered[-1]}")
+            return name, offered[-1], offered[0]
+    raise LookupError("apt offers one version of each package only: nothing can be pending")
+
+
+def test_a_pending_package_is_installed_where_it_is_pending(job, lab, unit_times):
+    wait_until("the cluster is whole", lab.whole)
+    host = next(name for name in ("a1", "b1", "c1") if name != lab.primary())
+    name, older, newest = pending(lab, host)
+    asked = ("dpkg-query", "-W", "-f", "${Version}", name)
+    before = {other: units for other, units in unit_times().items() if other != host}
+    code, said = job("patch_os", "-e", "reboot=needed", "--check")
+    assert code == 0, said[-3000:]
+    assert (name in said, newest in said, lab.on(host, *asked)) == (True, True, older)
+    code, said = job("patch_os", "-e", "reboot=needed")
+    assert code == 0, said[-4000:]
+    assert lab.on(host, *asked) == newest
+    assert {other: units for other, units in unit_times().items() if other != host} == before
+    wait_until("the cluster is whole", lab.whole)
+    code, said = job("patch_os", "-e", "reboot=needed")
+    assert code == 0, said[-3000:]
+    assert "order: []" in said
+
+
 def test_two_hosts_are_rebooted_the_leader_last(job, lab, rebootable):
     wait_until("the cluster is whole", lab.whole)
     leader = lab.primary()
