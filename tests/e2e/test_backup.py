@@ -125,15 +125,17 @@ def held(lab):
     return lab.on("ops", "python3", "-c", read)
 
 
-@pytest.mark.parametrize("by", ["time", "lsn", "xid"])
+@pytest.mark.parametrize("by", ["time", "lsn", "xid", "point"])
 def test_back_to_between_two_rows(lab, conninfo, job, fresh_table, by):
     """Row k is there, row k+1 is not, on every member, and the cluster is whole with its settings."""
     wait_until("the cluster is whole", lab.whole)
     code, output = job("backup", "-e", "service=postgresql", "-e", "type=incr")
     assert code == 0, output[-3000:]
     moment, lsn, xid = canary(conninfo, 1)
+    name = ["runuser", "-u", "postgres", "--", "psql", "-qc", "SELECT pg_create_restore_point('between_rows')"]
+    lab.on(lab.primary(), *name)
     canary(conninfo, 2)
-    target = {"time": moment, "lsn": lsn, "xid": xid}[by]
+    target = {"time": moment, "lsn": lsn, "xid": xid, "point": "between_rows"}[by]
     primary = lab.primary()
     call = ("-e", "service=postgresql", "-e", f"{by}={target}", "-e", "repository=2")
     code, output = job("restore", *call, "--check")
