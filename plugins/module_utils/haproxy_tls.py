@@ -6,15 +6,15 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from ansible_collections.rsp.platform.plugins.module_utils.state import DriverError
 
 TIMEOUT_S = 10.0
-# kind → the word of its commands
-WORDS = {"certificate": "cert", "authority": "ca-file"}
 FINGERPRINT = re.compile(r"^SHA1 FingerPrint: ([0-9A-F]+)$", re.MULTILINE)
 
 Ask = Callable[[str], str]
+Texts = Mapping[str, str]
 
 
 def over(path: str) -> Ask:
@@ -33,20 +33,43 @@ def over(path: str) -> Ask:
     return ask
 
 
-def take(ask: Ask, files: Mapping[str, Mapping[str, str]], check: bool = False) -> list[str]:
-    """Make the process use what is handed over. Returns the names of what was not in use yet.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of the files.
+
+    Attributes:
+        names: what was not in use yet, and is now.
+        postponed: CAs of clients that go with the next certificate.
+        reload: a certificate can't be taken without a reload; the files on the disk are complete.
+    """
+
+    names: list[str]
+    postponed: list[str]
+    reload: bool
+
+
+def take(ask: Ask, certificates: Texts, servers: Texts, clients: Texts, *, check: bool = False) -> Taken:
+    """Make the process use what is handed over: names → PEM texts.
+
+    When a CA of a listener's clients is committed, HAProxy 3.0 forgets who uses the listener's certificate, and commits
+    of that one are without effect until a reload. So such a CA is committed right behind a new certificate, or when
+    nobody is known any more.
 
     Args:
         ask: sends a command and returns the answer.
-        files: certificate and authority, each as name → PEM text.
+        certificates: what listeners show.
+        servers: CAs that checks of servers are held against.
+        clients: CAs that clients of listeners are held against.
         check: see what would change, then forget it.
     """
-    changed = []
-    for kind, texts in files.items():
-        for name, text in texts.items():
-            if _taken(ask, WORDS[kind], name, text, check):
-                changed.append(name)
-    return changed
+    names = [name for name, text in servers.items() if _taken(ask, "ca-file", name, text, check)]
+    forgotten = any("Status: Unused" in ask(f"show ssl cert {name}\n") for name in certificates)
+    new = [name for name, text in certificates.items() if _taken(ask, "cert", name, text, check or forgotten)]
+    if forgotten and new:
+        return Taken(names, [], reload=True)
+    waits = not (forgotten or new)
+    cas = [name for name, text in clients.items() if _taken(ask, "ca-file", name, text, check or waits)]
+    return Taken(names + new + ([] if waits else cas), cas if waits else [], reload=False)
 
 
 def _taken(ask: Ask, word: str, name: str, text: str, check: bool) -> bool:

@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: rsp.platform maintainers (@rsp-platform)
 description:
   - Hands certificates to HAProxy through its socket, each in a transaction. What is on the disk is left as it is.
-  - Nothing is reloaded. A reload would start a new process, and the old one ends its sessions after a time.
+  - Nothing is reloaded. A reload would start a new process, and the old one ends its sessions after a time. Where
+    nothing less will do, RV(reload) asks for it.
   - What is in use already is left alone, so that a run that was cut off can be repeated.
 options:
   socket:
@@ -23,7 +24,13 @@ options:
     type: dict
     default: {}
   authorities:
-    description: PEM texts of CAs to trust by the name of their file, as the configuration has it.
+    description: PEM texts of the CAs that servers are checked with, by the name of their file.
+    type: dict
+    default: {}
+  client_authorities:
+    description:
+      - PEM texts of the CAs that listeners hold their clients against, by the name of their file.
+      - They are taken together with a new certificate only, because HAProxy 3.0 can't change that one afterwards.
     type: dict
     default: {}
 attributes:
@@ -42,7 +49,7 @@ EXAMPLES = r"""
     certificates:
       tls/server.pem: "{{ certificate_and_key }}"
     authorities:
-      tls/ca.crt: "{{ lookup('rsp.platform.certificate', 'haproxy', part='ca') }}"
+      tls/servers.crt: "{{ lookup('rsp.platform.certificate', 'haproxy', part='ca') }}"
 """
 
 RETURN = r"""
@@ -51,6 +58,8 @@ taken:
   returned: success
   type: list
   elements: str
+postponed: {description: CAs that go with the next certificate., returned: success, type: list, elements: str}
+reload: {description: Whether the files on the disk need a reload., returned: success, type: bool}
 """
 
 from pathlib import Path
@@ -66,18 +75,19 @@ def main() -> None:
         "socket": {"type": "path", "required": True},
         "certificates": {"type": "dict", "default": {}, "no_log": True},
         "authorities": {"type": "dict", "default": {}},
+        "client_authorities": {"type": "dict", "default": {}},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     params = module.params
     if module.check_mode and not Path(params["socket"]).exists():
-        module.exit_json(changed=False, taken=[])
-    # Trust first: a certificate of a new CA is of no use before it
-    files = {"authority": params["authorities"], "certificate": params["certificates"]}
+        module.exit_json(changed=False, taken=[], postponed=[], reload=False)
+    texts = (params["certificates"], params["authorities"], params["client_authorities"])
     try:
-        taken = take(over(params["socket"]), files, check=module.check_mode)
+        taken = take(over(params["socket"]), *texts, check=module.check_mode)
     except DriverError as err:
         module.fail_json(msg=str(err))
-    module.exit_json(changed=bool(taken), taken=taken)
+    changed = bool(taken.names) or taken.reload
+    module.exit_json(changed=changed, taken=taken.names, postponed=taken.postponed, reload=taken.reload)
 
 
 if __name__ == "__main__":

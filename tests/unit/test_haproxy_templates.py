@@ -71,7 +71,7 @@ def test_check_over_tls_verifies_certificate_and_name():
     section = sections(listener(check=check, servers=named))["listen rw"]
     assert "http-check send meth OPTIONS uri /primary" in section
     assert "http-check expect status 200" in section
-    assert "default-server check-ssl verify required ca-file tls/ca.crt crt tls/server.pem" in section
+    assert "default-server check-ssl verify required ca-file tls/servers.crt crt tls/check.pem" in section
     assert "default-server check inter 1s fastinter 1s downinter 1s rise 2 fall 2" in section
     assert servers(section) == {"a1": ["check-sni", "db.rsp.internal"], "b1": ["port", "8008", "check-sni", "b1"]}
 

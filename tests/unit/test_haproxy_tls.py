@@ -16,10 +16,14 @@ SET = re.compile(r"set ssl (cert|ca-file) (\S+) <<\n(.*)\n\n", re.DOTALL)
 
 
 class Process:
-    """Answers as HAProxy 3.0 does; a text's fingerprint is its letters in hexadecimal digits."""
+    """Answers as HAProxy 3.0 does; a text's fingerprint is its letters in hexadecimal digits.
 
-    def __init__(self, refuses="", **used):
+    It forgets who uses a certificate when a CA of the listener's clients is committed.
+    """
+
+    def __init__(self, refuses="", forgets=False, **used):
         self.used, self.staged, self.refuses, self.commands = dict(used), {}, refuses, []
+        self.forgets, self.status = forgets, "Used"
 
     def __call__(self, command):
         self.commands.append(command.split(" <<")[0].strip())
@@ -31,48 +35,76 @@ class Process:
         verb, _ssl, _word, name = command.split()
         if verb == "show":
             text = self.staged.get(name[1:]) if name.startswith("*") else self.used.get(name)
-            return f"Filename: {name}\nSHA1 FingerPrint: {text.encode().hex().upper()}" if text else "Can't display it!"
+            return (
+                f"Filename: {name}\nStatus: {self.status}\nSHA1 FingerPrint: {text.encode().hex().upper()}"
+                if text
+                else "Can't display it!"
+            )
         if verb == "commit" and self.refuses == "commit":
             return f"Committing {name}\ninconsistencies between private key and certificate"
         staged = self.staged.pop(name)
         if verb == "commit":
             self.used[name] = staged
+            self.status = "Unused" if self.forgets and name == "clients" else self.status
         return f"Committing {name}.\nSuccess!" if verb == "commit" else "Transaction aborted"
 
 
-def files(**texts):
-    return {"authority": {"ca": texts.get("ca", "old")}, "certificate": {"pem": texts.get("pem", "old")}}
+def given(**texts):
+    return [{name: texts.get(name, "old")} for name in ("pem", "servers", "clients")]
+
+
+def process_of(**more):
+    return Process(**{"pem": "old", "servers": "old", "clients": "old", **more})
 
 
 @pytest.mark.parametrize(
-    ("wanted", "taken"),
-    [({}, []), ({"pem": "new"}, ["pem"]), ({"ca": "old\n\nnew"}, ["ca"]), ({"ca": "new", "pem": "new"}, ["ca", "pem"])],
+    ("wanted", "taken", "postponed"),
+    [
+        ({}, [], []),
+        ({"pem": "new"}, ["pem"], []),
+        ({"servers": "old\n\nnew"}, ["servers"], []),
+        ({"servers": "new", "clients": "new"}, ["servers"], ["clients"]),
+        ({"pem": "new", "clients": "new"}, ["pem", "clients"], []),
+    ],
 )
 @pytest.mark.parametrize("check", [False, True])
-def test_only_what_is_new_is_taken(wanted, taken, check):
-    process = Process(ca="old", pem="old")
-    assert take(process, files(**wanted), check=check) == taken
+def test_only_what_is_new_is_taken_and_a_clients_ca_only_with_a_certificate(wanted, taken, postponed, check):
+    process = process_of()
+    found = take(process, *given(**wanted), check=check)
+    assert (found.names, found.postponed, found.reload) == (taken, postponed, False)
     assert process.staged == {}
-    expected = {name: text.replace("\n\n", "\n") for name, text in ({} if check else wanted).items()}
-    assert process.used == {"ca": "old", "pem": "old", **expected}
-    assert take(process, files(**wanted), check=True) == (taken if check else [])
+    expected = {name: wanted[name].replace("\n\n", "\n") for name in ([] if check else taken)}
+    assert process.used == {**process_of().used, **expected}
+    assert take(process, *given(**wanted), check=True).names == (taken if check else [])
+
+
+def test_a_certificate_that_the_process_has_forgotten_needs_a_reload_and_a_ca_does_not():
+    process = process_of(forgets=True)
+    assert take(process, *given(pem="new", clients="one")).names == ["pem", "clients"]
+    assert take(process, *given(pem="new", clients="two")).names == ["clients"]  # nothing more can be forgotten
+    found = take(process, *given(pem="newer", clients="two", servers="new"))
+    assert (found.names, found.reload) == (["servers"], True)
+    assert (process.used["pem"], process.staged) == ("new", {})
 
 
 @pytest.mark.parametrize(
     ("refuses", "text"),
-    [("set", "HAProxy does not take ca: unable to load"), ("commit", "HAProxy does not commit ca: inconsistencies")],
+    [
+        ("set", "HAProxy does not take servers: unable to load"),
+        ("commit", "HAProxy does not commit servers: inconsistencies"),
+    ],
 )
 def test_a_refusal_leaves_what_was_in_use(refuses, text):
-    process = Process(refuses, ca="old", pem="old")
+    process = process_of(refuses=refuses)
     with pytest.raises(DriverError, match=text):
-        take(process, files(ca="new"))
-    assert process.used == {"ca": "old", "pem": "old"}
+        take(process, *given(servers="new"))
+    assert process.used == process_of().used
     assert process.staged == {}
 
 
 def test_a_file_that_the_process_does_not_know_is_an_error():
-    with pytest.raises(DriverError, match="HAProxy shows no certificate in ca"):
-        take(Process(pem="old"), files())
+    with pytest.raises(DriverError, match="HAProxy shows no certificate in servers"):
+        take(Process(pem="old", clients="old"), *given())
 
 
 def test_the_socket_is_asked_one_command_a_connection(tmp_path):
@@ -96,16 +128,18 @@ def test_the_socket_is_asked_one_command_a_connection(tmp_path):
 
 @pytest.mark.parametrize("check", [False, True])
 def test_the_module_hands_trust_over_first(monkeypatch, tmp_path, check, capsys):
-    process = Process(ca="old", pem="old")
+    process = process_of()
     monkeypatch.setattr(haproxy_tls, "over", lambda _path: process)
     path = tmp_path / "admin.sock"
     path.touch()
-    given = {"socket": str(path), "authorities": {"ca": "new"}, "certificates": {"pem": "new"}}
-    assert call(haproxy_tls.main, capsys, check=check, **given)["taken"] == ["ca", "pem"]
+    asked = {"socket": str(path), "authorities": {"servers": "new"}, "certificates": {"pem": "new"},
+             "client_authorities": {"clients": "new"}}  # fmt: skip
+    said = call(haproxy_tls.main, capsys, check=check, **asked)
+    assert (said["taken"], said["reload"]) == (["servers", "pem", "clients"], False)
     assert process.used["pem"] == ("old" if check else "new")
 
 
 def test_check_mode_before_the_first_start(tmp_path, capsys):
-    given = {"socket": str(tmp_path / "none"), "certificates": {"pem": "new"}}
-    assert call(haproxy_tls.main, capsys, check=True, **given)["taken"] == []
-    assert call(haproxy_tls.main, capsys, **given)["failed"] is True
+    asked = {"socket": str(tmp_path / "none"), "certificates": {"pem": "new"}}
+    assert call(haproxy_tls.main, capsys, check=True, **asked)["taken"] == []
+    assert call(haproxy_tls.main, capsys, **asked)["failed"] is True
