@@ -28,7 +28,7 @@ class ConsulWriter(threading.Thread):
         super().__init__(daemon=True)
         self.ledger = Ledger()
         self._servers, self._headers = servers, {"X-Consul-Token": token}
-        self._tls = ssl.create_default_context(cafile=ca)
+        self._ca = ca
         self._interval = interval_s
         self._stopping = threading.Event()
         self._token = 0
@@ -38,7 +38,7 @@ class ConsulWriter(threading.Thread):
         turn = 0
         while not self._stopping.is_set():
             host, port = self._servers[turn % len(self._servers)].rsplit(":", 1)
-            connection = http.client.HTTPSConnection(host, int(port), timeout=TIMEOUT_S, context=self._tls)
+            connection = http.client.HTTPSConnection(host, int(port), timeout=TIMEOUT_S, context=self._trust())
             try:
                 self._write(connection)
             except (OSError, http.client.HTTPException) as error:
@@ -63,7 +63,7 @@ class ConsulWriter(threading.Thread):
     def present(self) -> dict[int, int]:
         """Key → token that it holds, read consistently."""
         host, port = self._servers[0].rsplit(":", 1)
-        connection = http.client.HTTPSConnection(host, int(port), timeout=TIMEOUT_S, context=self._tls)
+        connection = http.client.HTTPSConnection(host, int(port), timeout=TIMEOUT_S, context=self._trust())
         connection.request("GET", f"/v1/kv/{quote(PREFIX)}?recurse&consistent", headers=self._headers)
         entries = json.loads(connection.getresponse().read())
         connection.close()
@@ -77,6 +77,10 @@ class ConsulWriter(threading.Thread):
             if moment < until:
                 newest[token % KEEP] = max(token, newest.get(token % KEEP, 0))
         return {token for key, token in newest.items() if there.get(key, -1) < token}
+
+    def _trust(self) -> ssl.SSLContext:
+        """The file may have another CA than before."""
+        return ssl.create_default_context(cafile=self._ca)
 
     def stop(self) -> None:
         """Ask the writer to end after its current write."""
