@@ -18,7 +18,7 @@ _spec.loader.exec_module(_module)
 lab, conninfo, playbook, unit_times = _module.lab, _module.conninfo, _module.playbook, _module.unit_times
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def job():
     """Runs a job; returns its exit code and what it said."""
 
