@@ -75,7 +75,7 @@ def test_a_clusters_name_is_that_of_the_roles():
         verify = yaml.safe_load((ROOT / f"roles/{name}/tasks/verify.yml").read_text(encoding="utf-8"))
         gates = [task["rsp.platform.service_gate"] for task in verify if "rsp.platform.service_gate" in task]
         if not gates:
-            assert name == "haproxy", f"{name} has no gate"
+            assert name in ("haproxy", "s3", "pgbackrest"), f"{name} has no gate"  # their hosts don't know each other
             continue
         used = gates[0]["cluster"]
         main = ROOT / f"roles/{name}/vars/main.yml"
