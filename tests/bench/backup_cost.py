@@ -56,22 +56,16 @@ def p99_ms(seconds: list[float]) -> float:
     return round(statistics.quantiles(seconds, n=100)[98] * 1000, 2)
 
 
-def sql(lab: Lab, text: str, database: str = "postgres") -> str:
-    """Run SQL as the superuser on the primary."""
-    psql = ["runuser", "-u", "postgres", "--", "psql", "-XAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text]
-    return lab.on(lab.primary(), *psql)
-
-
 def fill(lab: Lab, mib: int) -> int:
     """Make the database; its MiB."""
-    sql(lab, f"DROP DATABASE IF EXISTS {DATABASE}")
-    sql(lab, f"CREATE DATABASE {DATABASE}")
-    sql(lab, "CREATE TABLE filler (text text)", DATABASE)
+    lab.sql(f"DROP DATABASE IF EXISTS {DATABASE}")
+    lab.sql(f"CREATE DATABASE {DATABASE}")
+    lab.sql("CREATE TABLE filler (text text)", DATABASE)
     for _ in range(max(1, mib // 256)):
-        sql(lab, FILL.format(rows=min(mib, 256) * ROWS_A_MIB), DATABASE)
-    sql(lab, "CHECKPOINT")
+        lab.sql(FILL.format(rows=min(mib, 256) * ROWS_A_MIB), DATABASE)
+    lab.sql("CHECKPOINT")
     wait_until("standbys have it", lab.whole, 600)
-    return int(sql(lab, f"SELECT pg_database_size('{DATABASE}') / 1048576"))
+    return int(lab.sql(f"SELECT pg_database_size('{DATABASE}') / 1048576"))
 
 
 def timed(lab: Lab, host: str, *argv: str) -> float:
@@ -143,7 +137,7 @@ def main() -> int:
         figures |= {"repository_mib": size, "read_mib_s": round(size / read, 1)}
         print(json.dumps({**figures, "verify_mib_s": round(size / verify, 1)}))
     finally:
-        sql(lab, f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        lab.sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
     return 0
 
 

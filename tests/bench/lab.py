@@ -116,6 +116,11 @@ class Lab:
         """Run a command inside a host's container."""
         return run("docker", "exec", self.container(host), *argv)
 
+    def sql(self, text: str, database: str = "postgres") -> str:
+        """Run SQL as the superuser on the primary."""
+        psql = ["runuser", "-u", "postgres", "--", "psql", "-XAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text]
+        return self.on(self.primary(), *psql)
+
     def consul_url(self, host: str) -> str:
         """HTTPS address of a member of Consul."""
         return f"https://{self.services['consul']['members'][host]}"

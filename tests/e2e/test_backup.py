@@ -132,8 +132,7 @@ def test_back_to_between_two_rows(lab, conninfo, job, fresh_table, by):
     code, output = job("backup", "-e", "service=postgresql", "-e", "type=incr")
     assert code == 0, output[-3000:]
     moment, lsn, xid = canary(conninfo, 1)
-    name = ["runuser", "-u", "postgres", "--", "psql", "-qc", "SELECT pg_create_restore_point('between_rows')"]
-    lab.on(lab.primary(), *name)
+    lab.sql("SELECT pg_create_restore_point('between_rows')")
     canary(conninfo, 2)
     target = {"time": moment, "lsn": lsn, "xid": xid, "point": "between_rows"}[by]
     primary = lab.primary()

@@ -255,19 +255,15 @@ def tokens(lab, many):
     return json.loads(ledger.splitlines()[0])["seq"]
 
 
-def superuser(lab, text, database="postgres"):
-    return lab.on(lab.primary(), "runuser", "-u", "postgres", "--", "psql", "-XAtqd", database, "-c", text)
-
-
 @pytest.fixture(scope="module")
 def questions(lab, tmp_path_factory):
     """Arguments of a run whose inventory asks the copy more than its canaries, up to L7."""
-    superuser(lab, "create table if not exists proof_subjects (id text primary key)", "rsp_smoke")
-    superuser(lab, "insert into proof_subjects values ('4712') on conflict do nothing", "rsp_smoke")
+    lab.sql("create table if not exists proof_subjects (id text primary key)", "rsp_smoke")
+    lab.sql("insert into proof_subjects values ('4712') on conflict do nothing", "rsp_smoke")
     more = tmp_path_factory.mktemp("inventory") / "questions.yml"
     more.write_text(yaml.safe_dump({"all": {"vars": QUESTIONS}}), encoding="utf-8")
     yield ["-i", str(ROOT / "inventories/local/hosts.yml"), "-i", str(more)]
-    superuser(lab, "drop table proof_subjects", "rsp_smoke")
+    lab.sql("drop table proof_subjects", "rsp_smoke")
 
 
 def chaos_allowed(job, path, seconds):
@@ -280,7 +276,7 @@ def chaos_allowed(job, path, seconds):
 
 def test_a_restore_between_two_canaries_up_to_the_application_and_chaos_knows(job, lab, questions, tmp_path):
     k = tokens(lab, 3)
-    superuser(lab, "select pg_switch_wal()")
+    lab.sql("select pg_switch_wal()")
     code, said = job("restore_drill", *questions, "-e", "service=postgresql", "-e", f"token={k}", "-e", "level=L7")
     assert code == 0, said[-4000:]
     assert re.search(r"reached: '?L7", said)
@@ -304,7 +300,7 @@ def test_a_restore_across_a_failover(job, lab):
     before = tokens(lab, 2)
     assert job("switchover", "-e", "service=postgresql")[0] == 0
     after = tokens(lab, 3)
-    superuser(lab, "select pg_switch_wal()")
+    lab.sql("select pg_switch_wal()")
     for k in (before, after):
         code, said = job("restore_drill", "-e", "service=postgresql", "-e", f"token={k}")
         assert code == 0, said[-4000:]
@@ -313,7 +309,7 @@ def test_a_restore_across_a_failover(job, lab):
 @pytest.mark.parametrize("kind", PLANTED)
 def test_a_fault_in_the_restored_copy_trips_its_check(kind, job, lab, questions):
     k = tokens(lab, 2)
-    superuser(lab, "select pg_switch_wal()")
+    lab.sql("select pg_switch_wal()")
     code, said = job("restore_drill", *questions, "-e", "service=postgresql", "-e", f"token={k}", "-e", f"plant={kind}")
     assert code != 0
     assert PLANTED[kind] in said

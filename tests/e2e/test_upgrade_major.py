@@ -82,8 +82,7 @@ class Cluster:
             self.lab.on(host, *argv)
 
     def sql(self, text, database="rsp_smoke"):
-        psql = ["runuser", "-u", "postgres", "--", "psql", "-XAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text]
-        return self.lab.on(self.lab.primary(), *psql)
+        return self.lab.sql(text, database)
 
     def digests(self):
         """md5 over the ordered rows of every table of every database, and what sequences and views say."""
