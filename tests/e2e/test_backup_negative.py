@@ -67,23 +67,24 @@ PLANTED = {
     "canary_removed": "canaries_exact",
     "destroyed_is_back": "destroyed_absent",
 }
+PROOFS = ("proof_subjects", "proof_orders")
 # What the copy is asked besides, as an inventory says it
 QUESTIONS = {
     "backup_content": {"postgresql": [
-        {"name": "canaries", "database": "rsp_smoke", "table": "rsp_canary", "query": "select count(*) from rsp_canary",
+        {"name": "orders", "database": "rsp_smoke", "table": "proof_orders", "query": "select count(*) from proof_orders",
          "at_least": 1},
     ]},
     "backup_destroyed": {"postgresql": [
         {"database": "rsp_smoke", "table": "proof_subjects", "column": "id", "values": ["4711"]},
     ]},
     "backup_application": {"postgresql": [
-        {"name": "who is not destroyed", "database": "rsp_smoke", "query": "select id from proof_subjects",
-         "equals": "4712"},
+        {"name": "who is not destroyed", "database": "rsp_smoke", "equals": "4712",
+         "query": "select id from proof_subjects where id = '4712'"},
     ]},
 }  # fmt: skip
 
 
-def module(name, **arguments):
+def module(name, /, **arguments):
     """The result of a module on the backup host."""
     done = subprocess.run(
         [".venv/bin/ansible", "ops", "-m", f"rsp.platform.{name}", "-a", json.dumps(arguments)],
@@ -100,7 +101,9 @@ def stanza(lab):
 
 @pytest.fixture(scope="module")
 def identity(lab, job):
-    """The system identifier; there is a full backup of this cluster, whatever a major upgrade has left of others."""
+    """The system identifier; there is a full backup of this cluster, and a timeline that has a history."""
+    code, output = job("switchover", "-e", "service=postgresql")
+    assert code == 0, output[-3000:]
     code, output = job("backup", "-e", "service=postgresql", "-e", "type=full")
     assert code == 0, output[-3000:]
     out = lab.on("ops", "pgbackrest", "--repo=1", "info", "--output=json")
@@ -116,7 +119,7 @@ def copy(lab):
     assert lab.on("ops", "ls", str(Path(COPY).parent)) == ""
 
 
-def verify(stanza, identity, path, **changes):
+def verify(stanza, identity, path, /, **changes):
     key = "{{ lookup('rsp.platform.secret', 'pgbackrest/repository1') }}"
     arguments = {
         "service": "postgresql", "stanza": stanza, "repository": "repo1", "identity": identity, "level": "L3",
@@ -147,7 +150,16 @@ def test_what_is_not_kept_as_promised_trips_its_check(kind, copy, stanza):
     assert found["tripped"] == [check]
 
 
-def test_wal_that_is_gone_before_the_target_is_not_reached(lab, copy, stanza, identity):
+@pytest.fixture
+def _segments(lab, identity):
+    """Whole segments behind the newest backup, archived."""
+    for _ in range(4):
+        lab.sql("select txid_current()")
+        last = lab.sql("select pg_walfile_name(pg_switch_wal())")
+    wait_until("they are archived", lambda: lab.sql("select last_archived_wal from pg_stat_archiver") >= last, 60)
+
+
+def test_wal_that_is_gone_before_the_target_is_not_reached(lab, _segments, copy, stanza, identity):
     """It reads well: only a restore finds it. Its clean twin is the copy before."""
     key = "{{ lookup('rsp.platform.secret', 'pgbackrest/repository1') }}"
     asked = {
@@ -258,12 +270,14 @@ def tokens(lab, many):
 @pytest.fixture(scope="module")
 def questions(lab, tmp_path_factory):
     """Arguments of a run whose inventory asks the copy more than its canaries, up to L7."""
-    lab.sql("create table if not exists proof_subjects (id text primary key)", "rsp_smoke")
-    lab.sql("insert into proof_subjects values ('4712') on conflict do nothing", "rsp_smoke")
+    for table in PROOFS:
+        lab.sql(f"create table if not exists {table} (id text primary key)", "rsp_smoke")
+        lab.sql(f"insert into {table} values ('4712') on conflict do nothing", "rsp_smoke")
     more = tmp_path_factory.mktemp("inventory") / "questions.yml"
     more.write_text(yaml.safe_dump({"all": {"vars": QUESTIONS}}), encoding="utf-8")
     yield ["-i", str(ROOT / "inventories/local/hosts.yml"), "-i", str(more)]
-    lab.sql("drop table proof_subjects", "rsp_smoke")
+    for table in PROOFS:
+        lab.sql(f"drop table {table}", "rsp_smoke")
 
 
 def chaos_allowed(job, path, seconds):
@@ -296,13 +310,13 @@ def test_a_report_says_what_is_proved(job, lab):
     assert re.search(proven, metrics, re.MULTILINE), metrics
 
 
-def test_a_restore_across_a_failover(job, lab):
+def test_a_restore_across_a_failover(job, lab, questions):
     before = tokens(lab, 2)
     assert job("switchover", "-e", "service=postgresql")[0] == 0
     after = tokens(lab, 3)
     lab.sql("select pg_switch_wal()")
     for k in (before, after):
-        code, said = job("restore_drill", "-e", "service=postgresql", "-e", f"token={k}")
+        code, said = job("restore_drill", *questions, "-e", "service=postgresql", "-e", f"token={k}")
         assert code == 0, said[-4000:]
 
 
@@ -312,7 +326,8 @@ def test_a_fault_in_the_restored_copy_trips_its_check(kind, job, lab, questions)
     lab.sql("select pg_switch_wal()")
     code, said = job("restore_drill", *questions, "-e", "service=postgresql", "-e", f"token={k}", "-e", f"plant={kind}")
     assert code != 0
-    assert PLANTED[kind] in said
+    tripped = said[said.rindex("tripped:") : said.rindex("PLAY RECAP")]
+    assert re.findall(r"- (\w+)", tripped) == [PLANTED[kind]]
 
 
 def test_a_drill_that_is_killed_leaves_nothing(lab):

@@ -118,6 +118,16 @@ def test_the_engine_is_always_cut_off(tmp_path):
         box(tmp_path, host=Host({"systemd-run": (1, "", "no")})).begin("engine", ["postgres"])
 
 
+def test_what_the_engine_says_is_kept_in_the_drill_so_that_no_drill_before_it_is_heard(tmp_path):
+    host, whole = Host(), box(tmp_path)
+    box(tmp_path, host=host).begin("engine", ["postgres"])
+    assert f"--property=StandardError=append:{whole.root}/engine.log" in host.calls[0][0]
+    assert whole.said("engine") == ""
+    whole.root.mkdir(parents=True)
+    (whole.root / "engine.log").write_text("recovery stopping", encoding="utf-8")
+    assert whole.said("engine") == "recovery stopping"
+
+
 def test_nothing_is_begun_anew_after_the_lease(tmp_path):
     """An orphan of a dead controller must not put the copy back."""
     with pytest.raises(BackupError, match="the lease of drill nightly has ended"):

@@ -58,8 +58,8 @@ class Cage:
     def unit(self, step):
         return f"rsp-drill-x-{step}.service"
 
-    def execute(self, argv, _stdin):
-        return 0, self.log if "journalctl" in argv[0] else "", ""
+    def said(self, _step):
+        return self.log
 
     def named(self, name):
         return [(argv, options) for step, argv, options in self.steps if step == name]

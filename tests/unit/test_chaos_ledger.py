@@ -274,3 +274,11 @@ def test_a_table_of_runs():
     rows = history.table([*past(4, 6), *past(None, verdict="violated", lost=None), *past(9, control=True)])
     assert rows[2:] == ["| x | 3 | 2 | 5.0 | 6.0 | 9.0 | 0 |"]
     assert history.table([*past(None, lost=None)])[2].count("?") == 3
+    controls = history.table([*past(4), *past(9, 11, control=True, verdict="violated")], control=True)
+    assert controls[2:] == ["| x | 2 | 2 | 10.0 | 11.0 | 9.0 | 0 |"]
+
+
+def test_runs_of_two_machines_are_kept_once_each_in_the_order_of_their_time():
+    ours, theirs = past(4)[0] | {"at": "2026-02", "run": "b"}, past(6)[0] | {"at": "2026-01", "run": "a"}
+    old = past(5)[0] | {"at": None, "run": "c"}
+    assert [run["run"] for run in history.merged([ours, old], [theirs, ours])] == ["c", "a", "b"]

@@ -71,6 +71,9 @@ class Sandbox:
         """Everything of this drill."""
         return self.base / self.name
 
+    def _log(self, step: str) -> Path:
+        return self.root / f"{step}.log"
+
     def unit(self, step: str) -> str:
         """Name of the unit of a step."""
         return f"{PREFIX}{self.name}-{step}.service"
@@ -112,9 +115,16 @@ class Sandbox:
 
     def begin(self, step: str, argv: Sequence[str]) -> None:
         """Start something that stays, cut off from every network. Raises BackupError."""
-        code, out, err = self.execute([*self.systemd_run(step, network=False), *argv], "")
+        # A file of the drill: the journal of the unit's name also holds what the drills before it said
+        kept = [f"--property=Standard{stream}=append:{self._log(step)}" for stream in ("Output", "Error")]
+        code, out, err = self.execute([*self.systemd_run(step, network=False, more=kept), *argv], "")
         if code != 0:
             raise BackupError(f"{self.unit(step)} did not start: {(err or out).strip()[-300:]}")
+
+    def said(self, step: str) -> str:
+        """What it wrote since the drill began; nothing when it never ran."""
+        path = self._log(step)
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def end(self, step: str) -> None:
         """Stop it."""

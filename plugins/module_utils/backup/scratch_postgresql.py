@@ -117,7 +117,7 @@ class PostgresqlScratch:
                 answer = None
                 break
             self.sleep(POLL_S)
-        log = self._log()
+        log = self.sandbox.said("engine")
         findings = [recovery.target_reached(self.target, log, answer), self._same_cluster()]
         if answer is None or not self._ended(answer):
             why = "the engine ended" if answer is None else f"recovery did not end within {timeout_s:g} s"
@@ -270,10 +270,6 @@ class PostgresqlScratch:
             return unknown("same_cluster", "which cluster it must be of was not said", identity=own)
         wrong = [] if own == self.identity else [f"pg_control says that this is {own}, not {self.identity}"]
         return found("same_cluster", wrong, identity=own, timeline=self._control["timeline"])
-
-    def _log(self) -> str:
-        argv = ["journalctl", "--no-pager", "--output=cat", f"--unit={self.sandbox.unit('engine')}"]
-        return self.sandbox.execute(argv, "")[1]
 
     def _step(self, step: str, *argv: str) -> tuple[int, str, str]:
         return self.sandbox.step(step, argv)

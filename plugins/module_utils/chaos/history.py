@@ -38,23 +38,30 @@ def regression(past: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> str
     return None
 
 
-def table(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A Markdown table: runs, verdicts, median and maximum of the outage, lost writes of each experiment."""
+def table(entries: Sequence[Mapping[str, Any]], *, control: bool = False) -> list[str]:
+    """A Markdown table: runs, those that came out as they had to, outage, lost writes of each experiment."""
+    wanted = "violated" if control else "held"
     rows = [
-        "| experiment | runs | held | outage median s | max s | whole again median s | lost writes |",
+        f"| experiment | runs | {wanted} | outage median s | max s | whole again median s | lost writes |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in sorted({e["experiment"] for e in entries if not e["control"]}):
-        runs = [e for e in entries if e["experiment"] == name and not e["control"]]
+    for name in sorted({e["experiment"] for e in entries if e["control"] is control}):
+        runs = [e for e in entries if e["experiment"] == name and e["control"] is control]
         rto = [e["client_rto_s"] for e in runs if e["client_rto_s"] is not None]
         whole = [e["redundancy_rto_s"] for e in runs if e["redundancy_rto_s"] is not None]
         lost = [e["lost"] for e in runs if e["lost"] is not None]
-        held = sum(e["verdict"] == "held" for e in runs)
+        right = sum(e["verdict"] == wanted for e in runs)
         rows.append(
-            f"| {name} | {len(runs)} | {held} | {_figure(rto, statistics.median)} | {_figure(rto, max)} "
+            f"| {name} | {len(runs)} | {right} | {_figure(rto, statistics.median)} | {_figure(rto, max)} "
             f"| {_figure(whole, statistics.median)} | {sum(lost) if lost else '?'} |"
         )
     return rows
+
+
+def merged(kept: Sequence[Mapping[str, Any]], more: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Runs of both, each once, in the order of their time; a run is what its experiment and its id say."""
+    runs = {(e["experiment"], e["run"]): dict(e) for e in (*kept, *more)}
+    return sorted(runs.values(), key=lambda e: (e["at"] or "", e["experiment"], e["run"]))
 
 
 def _figure(values: Sequence[float], how: Any) -> str:
