@@ -71,8 +71,8 @@ PROOFS = ("proof_subjects", "proof_orders")
 # What the copy is asked besides, as an inventory says it
 QUESTIONS = {
     "backup_content": {"postgresql": [
-        {"name": "orders", "database": "rsp_smoke", "table": "proof_orders", "query": "select count(*) from proof_orders",
-         "at_least": 1},
+        {"name": "orders", "database": "rsp_smoke", "table": "proof_orders", "at_least": 1,
+         "query": "select count(*) from proof_orders"},
     ]},
     "backup_destroyed": {"postgresql": [
         {"database": "rsp_smoke", "table": "proof_subjects", "column": "id", "values": ["4711"]},
@@ -159,7 +159,8 @@ def _segments(lab, identity):
     wait_until("they are archived", lambda: lab.sql("select last_archived_wal from pg_stat_archiver") >= last, 60)
 
 
-def test_wal_that_is_gone_before_the_target_is_not_reached(lab, _segments, copy, stanza, identity):
+@pytest.mark.usefixtures("_segments")
+def test_wal_that_is_gone_before_the_target_is_not_reached(lab, copy, stanza, identity):
     """It reads well: only a restore finds it. Its clean twin is the copy before."""
     key = "{{ lookup('rsp.platform.secret', 'pgbackrest/repository1') }}"
     asked = {
@@ -300,6 +301,15 @@ def test_a_restore_between_two_canaries_up_to_the_application_and_chaos_knows(jo
     code, said = chaos_allowed(job, tmp_path / "policy.yml", 1)
     assert code != 0
     assert "nothing was armed" in said
+
+
+def test_a_snapshot_starts_an_agent_that_has_the_canaries(job, lab):
+    lab.on("ops", "systemctl", "start", "rsp-canary.service")
+    assert job("backup", "-e", "service=consul")[0] == 0
+    code, said = job("restore_drill", "-e", "service=consul")
+    assert code == 0, said[-4000:]
+    assert re.search(r"reached: '?L6", said)
+    assert lab.on("ops", "ls", DRILLS) == ""
 
 
 def test_a_report_says_what_is_proved(job, lab):

@@ -79,6 +79,14 @@ class Host:
             self.restored.append(argv[-2])
         return 0, "", ""
 
+    def xargs(self, argv, env, text):
+        """One run for each line, in place of {}."""
+        for name in text.splitlines():
+            code, out, err = self.pgbackrest([word.replace("{}", name) for word in argv[3:]], env, "")
+            if code != 0:
+                return 123, out, err
+        return 0, "", ""
+
     def pg_controldata(self, *_args):
         return 0, recorded("controldata.txt"), ""
 

@@ -23,6 +23,7 @@ from test_backup_canary import STORE, T0, chain
 
 AT = Target("time", "2026-11-25 09:15:34.534749+00")
 BIN = "/usr/lib/postgresql/17/bin"
+CONFIGURATION = "[global]\nrepo1-path=/x\nprocess-max=3\n"
 SOUND = "Checksum operation completed\nBad checksums:  0\n"
 TORN = "Checksum operation completed\nBad checksums:  1\n"
 
@@ -85,7 +86,7 @@ def cage(tmp_path):
 def copy(cage, tmp_path, target=AT, **options):
     source = PgBackRest(Tool(build(tmp_path / "repo1")), "rsp")
     repository = source.repositories()[0]
-    fields = {"identity": IDENTITY, "escrow": KEY, "settings": "[global]\nrepo1-path=/x\n", "secrets": {"S3": "hush"}}
+    fields = {"identity": IDENTITY, "escrow": KEY, "settings": CONFIGURATION, "secrets": {"S3": "hush"}}
     clock = iter(range(10**6))
     return PostgresqlScratch(
         cage,
@@ -103,6 +104,14 @@ def copy(cage, tmp_path, target=AT, **options):
 # --- the fetch
 
 
+def fetched(cage):
+    """Segments that one step has asked for, as many at a time as pgBackRest may have processes."""
+    [(argv, options)] = cage.named("wal")
+    assert argv[:3] == ["xargs", "-I{}", "--max-procs=3"]
+    assert argv[-3:] == ["archive-get", "{}", f"{cage.root}/wal/{{}}"]
+    return options["stdin"].splitlines()
+
+
 def test_the_backup_and_all_wal_that_it_needs_are_fetched(cage, tmp_path):
     size = copy(cage, tmp_path, Target("latest")).fetch()
     [(restore, options)] = cage.named("fetch")
@@ -112,10 +121,9 @@ def test_the_backup_and_all_wal_that_it_needs_are_fetched(cage, tmp_path):
     assert "--repo=1" in restore
     assert options["network"] is True
     assert options["env"] == {"S3": "hush", "PGBACKREST_REPO1_CIPHER_PASS": KEY}
-    fetched = [argv[-2] for argv, _options in cage.named("wal")]
-    assert fetched == ["00000002.history", *SEGMENTS[11:]]
+    assert fetched(cage) == ["00000002.history", *SEGMENTS[11:]]
     assert size > len(SEGMENTS[11:]) * 16 * 1024 * 1024
-    assert (cage.root / "pgbackrest.conf").read_text(encoding="utf-8") == "[global]\nrepo1-path=/x\n"
+    assert (cage.root / "pgbackrest.conf").read_text(encoding="utf-8") == CONFIGURATION
 
 
 def test_no_key_is_in_a_list_of_words(cage, tmp_path):
@@ -129,7 +137,7 @@ def test_a_segment_that_is_gone_is_not_asked_for(cage, tmp_path):
     for path in (tmp_path / "repo1").rglob(f"{SEGMENTS[14]}-*"):
         path.unlink()
     scratch.fetch()
-    assert SEGMENTS[14] not in [argv[-2] for argv, _options in cage.named("wal")]
+    assert SEGMENTS[14] not in fetched(cage)
 
 
 def test_a_restore_that_fails_says_what_the_tool_said(cage, tmp_path):
@@ -153,7 +161,7 @@ def test_a_restore_that_fails_says_what_the_tool_said(cage, tmp_path):
 )
 def test_how_much_wal_a_target_needs(target, last, cage, tmp_path):
     copy(cage, tmp_path, target).fetch()
-    assert [argv[-2] for argv, _options in cage.named("wal")][-1] == last
+    assert fetched(cage)[-1] == last
 
 
 # --- the engine

@@ -206,18 +206,21 @@ class PostgresqlScratch:
         names = [name for name in wal.needed(self.point.start, until, histories, size)
                  if end is None or wal.Segment.parse(name, size).number <= end]  # fmt: skip
         wanted = [*(f"{timeline:08X}.history" for timeline in sorted(timelines)), *(n for n in names if n in present)]
-        for name in wanted:
-            self._pgbackrest("wal", "archive-get", name, str(self.sandbox.root / "wal" / name))
+        if wanted:
+            self._pgbackrest("wal", "archive-get", "{}", f"{self.sandbox.root}/wal/{{}}", each=wanted)
         return sum(self.source.segment_size for name in wanted if name in present)
 
-    def _pgbackrest(self, step: str, *arguments: str) -> None:
+    def _pgbackrest(self, step: str, *arguments: str, each: Sequence[str] = ()) -> None:
+        """Run a command, or one for each name in place of {}: as many at a time as pgBackRest has processes."""
         env = {**self.secrets, **({"PGBACKREST_REPO1_CIPHER_PASS": self.escrow} if self.escrow else {})}
+        processes = re.search(r"^process-max=(\d+)$", self.settings, re.MULTILINE)
+        many = ["xargs", "-I{}", f"--max-procs={processes[1] if processes else 1}"] if each else []
         argv = [
-            "pgbackrest", f"--config={self.sandbox.root}/pgbackrest.conf", *self.source.options,
+            *many, "pgbackrest", f"--config={self.sandbox.root}/pgbackrest.conf", *self.source.options,
             f"--stanza={self.source.stanza}", "--repo=1", f"--lock-path={self.sandbox.root}/run",
             "--log-level-file=off", "--log-level-console=warn", *arguments,
         ]  # fmt: skip
-        code, out, err = self.sandbox.step(step, argv, network=True, env=env)
+        code, out, err = self.sandbox.step(step, argv, network=True, env=env, stdin="".join(f"{n}\n" for n in each))
         if code != 0:
             raise BackupError(f"pgbackrest {step}: {pgbackrest.error_of(out + err)}")
 
