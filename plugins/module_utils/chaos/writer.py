@@ -226,17 +226,17 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         """See the class."""
-        with self._file.open("a", encoding="ascii") as file:
+        with self._file.open("ab", buffering=0) as file:
             while not self._stopping.is_set():
                 self._token += 1
                 line = self._write()
-                file.write(json.dumps(line) + "\n")
-                file.flush()
+                file.write(json.dumps(line).encode("ascii") + b"\n")
                 os.fdatasync(file.fileno())
-                took = line["e"] - line["s"]
-                self._stopping.wait(
-                    max(0.0, self._pause - took) if line["o"] == "ok" else max(AGAIN_S, self._pause - took)
-                )
+                pause = self._pause - (line["e"] - line["s"])
+                if line["o"] != "ok":
+                    pause = max(AGAIN_S, pause)
+                if pause > 0:
+                    self._stopping.wait(pause)
 
     def _write(self) -> dict[str, Any]:
         line: dict[str, Any] = {"t": self._token, "s": time.monotonic(), "o": "ok", "c": ""}
