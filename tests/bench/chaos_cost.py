@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from datetime import datetime
 from itertools import pairwise
@@ -21,18 +20,24 @@ from itertools import pairwise
 from lab import ROOT, Lab, secret
 
 WRITER = ROOT / "plugins" / "module_utils" / "chaos" / "writer.py"
-# Runs beside a copy of writer.py. Plain keeps what Writer does but for the line, its flush and its fdatasync.
+# Runs beside a copy of writer.py. Plain does what Writer does but for the line and its fdatasync.
 SIDE = """
 import json, sys, threading, time
 from pathlib import Path
 import writer
 
-class Plain(writer.Writer):
+class Counted(writer.Writer):
+    acked = 0
+    def _write(self):
+        line = super()._write()
+        self.acked += line["o"] == "ok"
+        return line
+
+class Plain(Counted):
     def run(self):
-        self.acked = 0
         while not self._stopping.is_set():
             self._token += 1
-            self.acked += self._write()["o"] == "ok"
+            self._write()
 
 config, folder = json.load(sys.stdin), Path(sys.argv[1])
 make = writer.DRIVERS["postgresql"]
@@ -40,7 +45,7 @@ make(config).prepare()
 figures = {"with": [], "without": []}
 for turn in range(2 * config["rounds"]):
     kind, stopping = ("with", "without")[turn % 2], threading.Event()
-    built = writer.Writer if kind == "with" else Plain
+    built = Counted if kind == "with" else Plain
     numbers = range(1 + turn * config["writers"], 1 + (turn + 1) * config["writers"])
     writers = [built(n, make(config), folder, 1e9, stopping) for n in numbers]
     begun = time.monotonic()
@@ -51,11 +56,9 @@ for turn in range(2 * config["rounds"]):
     for each in writers:
         each.join(30)
     took = time.monotonic() - begun
-    if kind == "with":
-        lines = [line for n in numbers for line in (folder / f"ledger-{n}.jsonl").read_text().splitlines()]
-        acked = sum(json.loads(line)["o"] == "ok" for line in lines)
-    else:
-        acked = sum(each.acked for each in writers)
+    acked = sum(each.acked for each in writers)
+    if not acked:
+        sys.exit(f"no write was acknowledged in turn {turn}")
     figures[kind].append(round(acked / took, 1))
 make(config).clean()
 print(json.dumps(figures))
@@ -94,15 +97,10 @@ def main() -> int:
     folder = lab.on("ops", "mktemp", "-d", "/var/tmp/ledger-cost-XXXXXX")
     try:
         for name, text in {"writer.py": WRITER.read_text(encoding="utf-8"), "side.py": SIDE}.items():
-            put = ["docker", "exec", "-i", lab.container("ops"), "tee", f"{folder}/{name}"]
-            subprocess.run(put, input=text, text=True, stdout=subprocess.DEVNULL, check=True)
-        ask = ["docker", "exec", "-i", lab.container("ops"), "python3", f"{folder}/side.py", folder]
-        done = subprocess.run(ask, input=json.dumps(config), text=True, capture_output=True, check=False)
+            lab.on("ops", "tee", f"{folder}/{name}", stdin=text)
+        figures = json.loads(lab.on("ops", "python3", f"{folder}/side.py", folder, stdin=json.dumps(config)))
     finally:
         lab.on("ops", "rm", "-rf", folder)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    figures = json.loads(done.stdout)
     both = {kind: statistics.median(values) for kind, values in figures.items()}
     ledger = {**figures, "median": both, "ratio": round(both["with"] / both["without"], 3)}
     print(json.dumps({"ledger": ledger, "arming": arming()}))

@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_S = 180
 
 
-def run(*argv: str, check: bool = True) -> str:
-    """Standard output of a command; its error text is part of the exception."""
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT)
+def run(*argv: str, check: bool = True, stdin: str | None = None) -> str:
+    """Standard output of a command; its error text is part of the exception, what it was given is not."""
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, cwd=ROOT)
     if check and done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout.strip()
@@ -112,9 +112,10 @@ class Lab:
             and all(m["role"] == "leader" or m["state"] == "streaming" for m in members)
         )
 
-    def on(self, host: str, *argv: str) -> str:
-        """Run a command inside a host's container."""
-        return run("docker", "exec", self.container(host), *argv)
+    def on(self, host: str, *argv: str, stdin: str | None = None) -> str:
+        """Run a command inside a host's container, with a text for its standard input where one is given."""
+        interactive = [] if stdin is None else ["-i"]
+        return run("docker", "exec", *interactive, self.container(host), *argv, stdin=stdin)
 
     def sql(self, text: str, database: str = "postgres") -> str:
         """Run SQL as the superuser on the primary."""

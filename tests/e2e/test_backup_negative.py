@@ -346,11 +346,8 @@ def test_a_drill_that_is_killed_leaves_nothing(lab):
          "-e", f"copy_s={COPY_S}"],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    step = "pgrep -x systemd-run >/dev/null && ls " + DRILLS
-    wait_until(
-        "a copy is made",
-        lambda: "postgresql" in run("docker", "exec", lab.container("ops"), "sh", "-c", step, check=False),
-    )
+    step = f"if pgrep -x systemd-run >/dev/null; then ls {DRILLS}; fi"
+    wait_until("a copy is made", lambda: "postgresql" in lab.on("ops", "sh", "-c", step))
     # Its code came through a pipe, so nothing but its child names it
     worker = lab.on("ops", "sh", "-c", "ps -o ppid= -C systemd-run | sort -u").split()
     assert len(worker) == 1

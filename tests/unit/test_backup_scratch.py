@@ -56,9 +56,6 @@ class Cage:
     def main_pid(self, _step):
         return self.pid
 
-    def unit(self, step):
-        return f"rsp-drill-x-{step}.service"
-
     def said(self, _step):
         return self.log
 

@@ -25,6 +25,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.backup.model import (
     passed,
     unknown,
 )
+from ansible_collections.rsp.platform.plugins.module_utils.backup.pgbackrest_config import settings as configuration
 from ansible_collections.rsp.platform.plugins.module_utils.backup.plant import PLANTS
 from ansible_collections.rsp.platform.plugins.module_utils.backup.postgresql import NEEDED, PgBackRest
 from ansible_collections.rsp.platform.plugins.module_utils.backup.recovery import Target
@@ -213,8 +214,10 @@ class PostgresqlScratch:
     def _pgbackrest(self, step: str, *arguments: str, each: Sequence[str] = ()) -> None:
         """Run a command, or one for each name in place of {}: as many at a time as pgBackRest has processes."""
         env = {**self.secrets, **({"PGBACKREST_REPO1_CIPHER_PASS": self.escrow} if self.escrow else {})}
-        processes = re.search(r"^process-max=(\d+)$", self.settings, re.MULTILINE)
-        many = ["xargs", "-I{}", f"--max-procs={processes[1] if processes else 1}"] if each else []
+        many = []
+        if each:
+            processes = configuration(self.settings).get("process-max", "1")
+            many = ["xargs", "-I{}", f"--max-procs={processes}"]
         argv = [
             *many, "pgbackrest", f"--config={self.sandbox.root}/pgbackrest.conf", *self.source.options,
             f"--stanza={self.source.stanza}", "--repo=1", f"--lock-path={self.sandbox.root}/run",

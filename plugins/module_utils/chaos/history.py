@@ -45,8 +45,9 @@ def table(entries: Sequence[Mapping[str, Any]], *, control: bool = False) -> lis
         f"| experiment | runs | {wanted} | outage median s | max s | whole again median s | lost writes |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in sorted({e["experiment"] for e in entries if e["control"] is control}):
-        runs = [e for e in entries if e["experiment"] == name and e["control"] is control]
+    shown = [e for e in entries if e["control"] is control]
+    for name in sorted({e["experiment"] for e in shown}):
+        runs = [e for e in shown if e["experiment"] == name]
         rto = [e["client_rto_s"] for e in runs if e["client_rto_s"] is not None]
         whole = [e["redundancy_rto_s"] for e in runs if e["redundancy_rto_s"] is not None]
         lost = [e["lost"] for e in runs if e["lost"] is not None]
