@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "docs" / "resilience.jsonl"
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.history import merged, table
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.history import merged, parsed, table
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Runs of a file, a line each; the head of a chain means nothing away from its evidence."""
-    runs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    runs = parsed(path.read_text(encoding="utf-8"))
     return [{key: value for key, value in run.items() if key != "head"} for run in runs]
 
 

@@ -28,7 +28,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.evidence import Chain
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.loading import plain
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import nearest
 from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_certificates import issuer
-from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import write
+from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import compared, write
 from ansible_collections.rsp.platform.plugins.plugin_utils.fleet import Fleet
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -87,17 +87,18 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(err), "reasons": err.result.get("reasons", [str(err)])}
         finally:
             fleet.close()
-        report = document(
+        folder = Path(arguments["reports"])
+        report = compared(folder, document(
             experiment, seen, run=run, at=at, control=arguments["control"], loss=arguments["loss"],
             seconds=time.monotonic() - began,
-        )  # fmt: skip
+        ))  # fmt: skip
         chain.add("verdict", CLOCK.wall(), report)
-        files, worse = write(Path(arguments["reports"]), report, chain)
-        wanted = "violated" if arguments["control"] else "held"
-        good = report["verdict"] == wanted and worse is None
-        reasons = [*report["reasons"], *([worse] if worse else [])]
+        files = write(folder, report, chain)
+        wanted, reasons = "violated" if arguments["control"] else "held", report["reasons"]
+        good = report["verdict"] == wanted and report["worse"] is None
         text = f"{experiment.name}{' (control)' if arguments['control'] else ''}: {report['verdict']}"
-        text += f", it had to be {wanted}: {'; '.join(reasons) or 'no reason'}" if not good else ""
+        expected = f"it had to be {wanted}" if report["verdict"] != wanted else "but worse than before"
+        text += f", {expected}: {'; '.join(reasons) or 'no reason'}" if not good else ""
         return {**result, "changed": True, "failed": not good, "msg": text, "verdict": report["verdict"],
                 "reasons": reasons, "report": report, "files": files}  # fmt: skip
 

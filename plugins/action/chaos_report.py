@@ -22,7 +22,7 @@ SPEC: dict[str, dict[str, Any]] = {
 
 
 class ActionModule(ActionBase):
-    """Writes one report; fails unless every experiment ran and came out as it had to."""
+    """Writes one report; fails unless every experiment ran, came out as it had to, and was no worse than before."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -38,6 +38,7 @@ class ActionModule(ActionBase):
         wanted = "violated" if arguments["control"] else "held"
         reports = arguments["reports"]
         wrong = [f"{r['experiment']}: {r['verdict']}" for r in reports if r["verdict"] != wanted]
+        wrong += [f"{r['experiment']}: {r['worse']}" for r in reports if r["verdict"] == wanted and r.get("worse")]
         wrong += arguments["refused"]
         if not reports:
             wrong.append("no experiment ran: an empty game day proves nothing")
@@ -45,5 +46,5 @@ class ActionModule(ActionBase):
         folder = Path(arguments["directory"]) / f"game-day-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         folder.mkdir(parents=True, mode=0o700)
         files = game_day(folder, reports, arguments["title"], arguments["evidence_key"].encode())
-        text = f"{len(reports)} experiments, {len(wrong)} not {wanted}: {'; '.join(wrong) or 'none'}"
+        text = f"{len(reports)} runs, {len(wrong)} failed: {'; '.join(wrong) or 'none'}"
         return {**result, "changed": True, "failed": bool(wrong), "msg": text, "wrong": wrong, "files": files}

@@ -10,7 +10,7 @@ version_added: 0.1.0
 short_description: Write one report of several chaos experiments
 description:
   - JSON, JUnit, HTML and Prometheus, in a directory of its own. It fails unless every experiment ran and was V(held),
-    or V(violated) for negative controls.
+    or V(violated) for negative controls, and none took longer than its history allows.
 options:
   title: {description: Title of the page., type: str, required: true}
   reports:

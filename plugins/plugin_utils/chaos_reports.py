@@ -22,21 +22,22 @@ from ansible_collections.rsp.platform.plugins.module_utils.evidence import Chain
 HISTORY = "history.jsonl"
 
 
-def write(folder: Path, report: Mapping[str, Any], chain: Chain) -> tuple[dict[str, str], str | None]:
-    """Write the reports of one run into a folder of its own below `folder`.
+def compared(folder: Path, report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report with `worse`: why it is worse than the runs before it (None: it is not), which is a reason too."""
+    worse = history.regression(read_history(folder), history.entry(report))
+    return {**report, "worse": worse, "reasons": [*report["reasons"], *([worse] if worse else [])]}
 
-    Returns:
-        form → path, and why the run is worse than those before it (None: it is not).
-    """
+
+def write(folder: Path, report: Mapping[str, Any], chain: Chain) -> dict[str, str]:
+    """Write the reports of one run into a folder of its own below `folder`, and its line of history; form → path."""
     own = folder / f"{report['experiment']}-{report['run']}"
     own.mkdir(parents=True, mode=0o700)
     files = forms(own, [report], report["title"])
     evidence = seal(own, files, chain)
     entry = {**history.entry(report), "head": chain.head}
-    worse = history.regression(read_history(folder), entry)
     with (folder / HISTORY).open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry, sort_keys=True) + "\n")
-    return {**files, "evidence": str(evidence)}, worse
+    return {**files, "evidence": str(evidence)}
 
 
 def game_day(folder: Path, reports: Sequence[Mapping[str, Any]], title: str, key: bytes) -> dict[str, str]:
@@ -76,4 +77,4 @@ def forms(folder: Path, reports: Sequence[Mapping[str, Any]], title: str) -> dic
 def read_history(folder: Path) -> list[dict[str, Any]]:
     """Every run that was kept, the oldest first."""
     path = folder / HISTORY
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return history.parsed(path.read_text(encoding="utf-8")) if path.exists() else []

@@ -358,7 +358,7 @@ def descendants(pid):
 
 
 def test_a_killed_controller_in_the_middle_of_a_partition(lab):
-    argv = [".venv/bin/ansible-playbook", "playbooks/chaos.yml", "-e", "service=consul", "-e", "lease_s=30"]
+    argv = [".venv/bin/ansible-playbook", "playbooks/chaos.yml", "-e", "service=consul"]
     argv += ["-e", "experiment=consul_leader_cut_off"]
 
     def cut():

@@ -95,7 +95,7 @@ def test_a_bad_experiment_is_refused_on_the_controller(ran, name, experiments, t
     assert text in said, said
 
 
-def report(verdict):
+def report(verdict, **changes):
     return {
         "schema": "rsp.platform/chaos-report/1",
         "experiment": "x",
@@ -108,15 +108,17 @@ def report(verdict):
         "verdict": verdict,
         "green": verdict == "held",
         "reasons": [],
+        **changes,
     }
 
 
 @pytest.mark.parametrize(
     ("variables", "code", "text"),
     [
-        ({"runs": [report("held")]}, 0, "1 experiments, 0 not held: none"),
-        ({"runs": [report("held"), report("violated")]}, 2, "2 experiments, 1 not held: x: violated"),
+        ({"runs": [report("held")]}, 0, "1 runs, 0 failed: none"),
+        ({"runs": [report("held"), report("violated")]}, 2, "2 runs, 1 failed: x: violated"),
         ({"runs": [report("held")], "refused": ["y: not steady"]}, 2, "y: not steady"),
+        ({"runs": [report("held"), report("held", worse="slow")]}, 2, "2 runs, 1 failed: x: slow"),
         ({"runs": []}, 2, "no experiment ran"),
     ],
 )

@@ -256,14 +256,17 @@ def past(*rtos, **changes):
 @pytest.mark.parametrize(
     ("before", "now", "worse"),
     [
-        (past(4, 4, 4), 5, False),
-        (past(4, 4, 4), 6.1, True),
-        (past(4, 4), 60, False),  # too few are known
-        (past(0.2, 0.2, 0.2), 0.9, False),  # within a second it is noise
-        (past(4, 4, 4, verdict="violated"), 60, False),
-        (past(4, 4, 4, control=True), 60, False),
-        (past(4, 4, 4), None, False),
+        (past(*[4] * 5), 5, False),
+        (past(*[4] * 5), 6.1, True),
+        (past(*[4] * 4), 60, False),  # too few are known
+        (past(*[0.2] * 5), 0.9, False),  # within a second it is noise
+        (past(*[4] * 5, verdict="violated"), 60, False),
+        (past(*[4] * 5, control=True), 60, False),
+        (past(*[4] * 5), None, False),
         (past(*[60] * 3, *[4] * 10), 7, True),  # only the last ten count
+        (past(5, 5, 10, 5, 5), 10.2, False),  # sometimes a client waits for two timeouts
+        (past(5, 5, 10, 5, 5), 15.2, True),
+        ([*past(*[4] * 5), *past(20, worse="it was worse")], 20, True),  # what was worse is no measure
     ],
 )
 def test_regression(before, now, worse):

@@ -20,7 +20,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.reports.documen
 )
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.reports.html import page, timeline
 from ansible_collections.rsp.platform.plugins.modules import evidence_verify
-from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import game_day, read_history, write
+from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import compared, game_day, read_history, write
 from module_call import call
 
 VERIFIER = Path(evidence.__file__)
@@ -49,6 +49,13 @@ def test_only_held_passes_in_junit():
     assert list(cases[0]) == []
     assert [next(iter(case)).tag for case in cases[1:]] == ["failure", "error", "error", "error"]
     assert "because of <this>" in next(iter(cases[1])).text
+
+
+def test_a_run_that_held_but_is_worse_than_before_fails_in_junit():
+    [case] = ET.fromstring(as_junit([report(worse="slow", reasons=["slow"])]))
+    assert [(each.tag, each.get("message"), each.text) for each in case] == [
+        ("failure", "held, but worse than before", "slow")
+    ]
 
 
 def test_all_forms_have_the_same_counts():
@@ -187,22 +194,26 @@ def test_the_module_tells_the_same(tmp_path, capsys):
 
 
 def test_a_run_leaves_its_reports_and_its_history(tmp_path):
-    for number in range(3):
-        files, worse = write(tmp_path, report(run=f"r{number}"), chain())
-        assert worse is None
+    for number in range(5):
+        usual = compared(tmp_path, report(run=f"r{number}"))
+        files = write(tmp_path, usual, chain())
+        assert (usual["worse"], usual["reasons"]) == (None, [])
     assert sorted(files) == ["evidence", "html", "json", "prom", "xml"]
     assert all(Path(path).stat().st_size for path in files.values())
     assert evidence.verify(Path(files["evidence"]).read_text(encoding="utf-8").splitlines()).good
     slow = report(run="slow", measures={"client_rto_s": 30.0, "redundancy_rto_s": 1.0, "errors": {}})
-    _files, worse = write(tmp_path, slow, chain())
-    assert worse == "the client's outage was 30.0 s, the median of the last 3 runs is 3.2 s"
-    assert len(read_history(tmp_path)) == 4
+    for _again in range(2):  # a bad run is no measure for the next one
+        worse = compared(tmp_path, slow)
+        assert worse["worse"] == "the client's outage was 30.0 s, median 3.2 s, longest 3.2 s in the last 5 runs"
+        assert worse["reasons"] == [worse["worse"]]
+        write(tmp_path, {**worse, "run": f"slow{_again}"}, chain())
+    assert len(read_history(tmp_path)) == 7
     assert read_history(tmp_path / "none") == []
 
 
 def test_a_report_that_is_changed_no_longer_fits_its_evidence(tmp_path):
     key = b"a key"
-    files, _worse = write(tmp_path, report(), chain(key))
+    files = write(tmp_path, report(), chain(key))
     lines = Path(files["evidence"]).read_text(encoding="utf-8").splitlines()
     assert evidence.verify(lines, key, read_history(tmp_path)[-1]["head"]).good, "the head is kept beside the chain too"
     assert not evidence.verify(lines).good, "it is signed"

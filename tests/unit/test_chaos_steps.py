@@ -99,6 +99,16 @@ def test_a_foreign_rule_that_is_missing_is_a_difference(tables):
     assert steps.differences([seen], [before], [steps.see(seen)]) == ["iptables: -A FOREIGN -j ACCEPT is missing"]
 
 
+def test_a_foreign_rule_is_foreign_also_when_its_comment_names_a_chain_of_chaos(tables):
+    _there, _back, seen = chain()
+    tables.do_a_("FOREIGN", "-m", "comment", "--comment", "CHAOS-day", "-j", "DROP")
+    before = steps.see(seen)
+    tables.chains["FOREIGN"].pop()
+    assert steps.differences([seen], [before], [steps.see(seen)]) == [
+        "iptables: -A FOREIGN -m comment --comment CHAOS-day -j DROP is missing"
+    ]
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_two_faults_on_one_host_are_undone_in_any_order(tables, order):
     pairs = [chain("CHAOS-one"), chain("CHAOS-two", ("INPUT",))]

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-WINDOW, FEWEST, FACTOR, SLACK_S = 10, 3, 1.5, 1.0
+WINDOW, FEWEST, FACTOR, SLACK_S = 10, 5, 1.5, 1.0
 
 
 def entry(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,24 +18,31 @@ def entry(document: Mapping[str, Any]) -> dict[str, Any]:
         "experiment": document["experiment"], "control": document["control"], "at": document["at"],
         "run": document["run"], "verdict": document["verdict"], "client_rto_s": measures.get("client_rto_s"),
         "redundancy_rto_s": measures.get("redundancy_rto_s"), "lost": (findings.get("counts") or {}).get("lost"),
+        "worse": document.get("worse"),
     }  # fmt: skip
+
+
+def parsed(text: str) -> list[dict[str, Any]]:
+    """Runs of a history file, a line each, the oldest first."""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def regression(past: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> str | None:
     """Why this run is worse than the last ones; None when it is not, or too few are known.
 
-    Worse is an outage above 1.5 times the median of the last ten, and more than a second above it.
+    Worse is an outage above 1.5 times the median of the last ten, and more than a second above the longest of them: a
+    client that sometimes waits for two timeouts instead of one is not worse. What was worse is no measure for the next.
     """
     same = [e for e in past if e["experiment"] == now["experiment"] and e["control"] == now["control"]]
-    known = [float(e["client_rto_s"]) for e in same if e["verdict"] == "held" and e["client_rto_s"] is not None][
-        -WINDOW:
-    ]
+    good = [e for e in same if e["verdict"] == "held" and not e.get("worse") and e["client_rto_s"] is not None]
+    known = [float(e["client_rto_s"]) for e in good[-WINDOW:]]
     value = now["client_rto_s"]
     if len(known) < FEWEST or value is None:
         return None
-    median = statistics.median(known)
-    if value > median * FACTOR and value > median + SLACK_S:
-        return f"the client's outage was {value:.1f} s, the median of the last {len(known)} runs is {median:.1f} s"
+    median, longest = statistics.median(known), max(known)
+    if value > median * FACTOR and value > longest + SLACK_S:
+        last = f"median {median:.1f} s, longest {longest:.1f} s in the last {len(known)} runs"
+        return f"the client's outage was {value:.1f} s, {last}"
     return None
 
 

@@ -192,6 +192,12 @@ def fingerprint(items: Sequence[Step]) -> list[Any]:
     return [see(item) for item in items]
 
 
+def of_chaos(rule: str) -> bool:
+    """Whether a line of `iptables -S` makes, fills or calls a chain of ours; a comment that names one does not."""
+    words = rule.split()
+    return words[1].startswith(PREFIX) or (words[-2] == "-j" and words[-1].startswith(PREFIX))
+
+
 def differences(items: Sequence[Step], before: Sequence[Any], after: Sequence[Any]) -> list[str]:
     """What is not as it was, one sentence each. Rules that others added, or other faults took away, are none."""
     found = []
@@ -199,7 +205,7 @@ def differences(items: Sequence[Step], before: Sequence[Any], after: Sequence[An
         if item["see"] == "rules":
             for table in item["tables"]:
                 found += [f"{table}: {rule} is left" for rule in new[table] if item["chain"] in rule.split()]
-                lost = [rule for rule in old[table] if rule not in new[table] and PREFIX not in rule]
+                lost = [rule for rule in old[table] if rule not in new[table] and not of_chaos(rule)]
                 found += [f"{table}: {rule} is missing" for rule in lost]
         elif item["see"] == "text" and new is None:
             continue  # the control group of a process that ended

@@ -22,6 +22,7 @@ REQUIRED = (
     "green",
     "reasons",
 )
+WORSE = "held, but worse than before"
 VERDICTS = ("held", "violated", "inconclusive", "aborted", "rollback_failed")
 
 
@@ -37,8 +38,8 @@ def as_json(documents: Sequence[Mapping[str, Any]]) -> str:
 
 
 def as_junit(documents: Sequence[Mapping[str, Any]]) -> str:
-    """A test case a run. Only held passes: violated fails, everything else is an error."""
-    failures = sum(d["verdict"] == "violated" for d in documents)
+    """A test case a run. Only held passes: violated and worse than before fail, everything else is an error."""
+    failures = sum(_verdict(d) in ("violated", WORSE) for d in documents)
     errors = sum(d["verdict"] not in ("held", "violated") for d in documents)
     lines = ['<?xml version="1.0" encoding="UTF-8"?>',
              f'<testsuite name="chaos" tests="{len(documents)}" failures="{failures}" errors="{errors}">']  # fmt: skip
@@ -46,14 +47,13 @@ def as_junit(documents: Sequence[Mapping[str, Any]]) -> str:
         name = document["experiment"] + (".control" if document["control"] else "")
         case = f"  <testcase classname={quoteattr('chaos.' + document['service'])} name={quoteattr(name)}"
         case += f' time="{document.get("seconds") or 0:.3f}"'
-        if document["verdict"] == "held":
+        verdict = _verdict(document)
+        if verdict == "held":
             lines.append(case + "/>")
             continue
-        tag = "failure" if document["verdict"] == "violated" else "error"
+        tag = "failure" if verdict in ("violated", WORSE) else "error"
         text = "\n".join(document["reasons"])
-        lines.append(
-            f"{case}>\n    <{tag} message={quoteattr(document['verdict'])}>{escape(text)}</{tag}>\n  </testcase>"
-        )
+        lines.append(f"{case}>\n    <{tag} message={quoteattr(verdict)}>{escape(text)}</{tag}>\n  </testcase>")
     return "\n".join([*lines, "</testsuite>"]) + "\n"
 
 
@@ -85,6 +85,10 @@ def as_prometheus(documents: Sequence[Mapping[str, Any]]) -> str:
     for name, about in gauges.items():
         lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge", *(name + sample for sample in samples[name])]
     return "\n".join(lines) + "\n"
+
+
+def _verdict(document: Mapping[str, Any]) -> str:
+    return WORSE if document["verdict"] == "held" and document.get("worse") else str(document["verdict"])
 
 
 def _label(value: str) -> str:
