@@ -194,7 +194,7 @@ def test_the_module_tells_the_same(tmp_path, capsys):
 
 
 def test_a_run_leaves_its_reports_and_its_history(tmp_path):
-    for number in range(5):
+    for number in range(7):
         usual = compared(tmp_path, report(run=f"r{number}"))
         files = write(tmp_path, usual, chain())
         assert (usual["worse"], usual["reasons"]) == (None, [])
@@ -202,12 +202,16 @@ def test_a_run_leaves_its_reports_and_its_history(tmp_path):
     assert all(Path(path).stat().st_size for path in files.values())
     assert evidence.verify(Path(files["evidence"]).read_text(encoding="utf-8").splitlines()).good
     slow = report(run="slow", measures={"client_rto_s": 30.0, "redundancy_rto_s": 1.0, "errors": {}})
-    for _again in range(2):  # a bad run is no measure for the next one
-        worse = compared(tmp_path, slow)
-        assert worse["worse"] == "the client's outage was 30.0 s, median 3.2 s, longest 3.2 s in the last 5 runs"
-        assert worse["reasons"] == [worse["worse"]]
-        write(tmp_path, {**worse, "run": f"slow{_again}"}, chain())
-    assert len(read_history(tmp_path)) == 7
+    for number in range(2):
+        once = compared(tmp_path, {**slow, "run": f"slow{number}"})
+        assert once["worse"] is None
+        write(tmp_path, once, chain())
+    worse = compared(tmp_path, slow)
+    assert worse["worse"] == (
+        "the client's last outages were 30.0, 30.0, 30.0 s, the median of the 7 runs before is 3.2 s"
+    )
+    assert worse["reasons"] == [worse["worse"]]
+    assert len(read_history(tmp_path)) == 9
     assert read_history(tmp_path / "none") == []
 
 

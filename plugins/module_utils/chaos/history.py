@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-WINDOW, FEWEST, FACTOR, SLACK_S = 10, 5, 1.5, 1.0
+RECENT, WINDOW, FEWEST, FACTOR, SLACK_S = 3, 10, 5, 1.5, 1.0
 
 
 def entry(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,7 +18,6 @@ def entry(document: Mapping[str, Any]) -> dict[str, Any]:
         "experiment": document["experiment"], "control": document["control"], "at": document["at"],
         "run": document["run"], "verdict": document["verdict"], "client_rto_s": measures.get("client_rto_s"),
         "redundancy_rto_s": measures.get("redundancy_rto_s"), "lost": (findings.get("counts") or {}).get("lost"),
-        "worse": document.get("worse"),
     }  # fmt: skip
 
 
@@ -28,21 +27,24 @@ def parsed(text: str) -> list[dict[str, Any]]:
 
 
 def regression(past: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> str | None:
-    """Why this run is worse than the last ones; None when it is not, or too few are known.
+    """Why runs got worse, this one and the two before it; None when they did not, or too few are known.
 
-    Worse is an outage above 1.5 times the median of the last ten, and more than a second above the longest of them: a
-    client that sometimes waits for two timeouts instead of one is not worse. What was worse is no measure for the next.
+    Worse is that each outage of these three is above 1.5 times the median of up to ten runs before them, and more than
+    a second above it. One long run is none: a client sometimes waits for two timeouts instead of one, and what no run
+    may take is said by the experiment's own claim.
     """
     same = [e for e in past if e["experiment"] == now["experiment"] and e["control"] == now["control"]]
-    good = [e for e in same if e["verdict"] == "held" and not e.get("worse") and e["client_rto_s"] is not None]
-    known = [float(e["client_rto_s"]) for e in good[-WINDOW:]]
-    value = now["client_rto_s"]
-    if len(known) < FEWEST or value is None:
+    good = [e for e in same if e["verdict"] == "held"]
+    known = [float(e["client_rto_s"]) for e in (*good, now) if e["client_rto_s"] is not None]
+    recent, before = known[-RECENT:], known[-RECENT - WINDOW : -RECENT]
+    if len(before) < FEWEST or now["client_rto_s"] is None:
         return None
-    median, longest = statistics.median(known), max(known)
-    if value > median * FACTOR and value > longest + SLACK_S:
-        last = f"median {median:.1f} s, longest {longest:.1f} s in the last {len(known)} runs"
-        return f"the client's outage was {value:.1f} s, {last}"
+    median = statistics.median(before)
+    if min(recent) > median * FACTOR and min(recent) > median + SLACK_S:
+        outages = ", ".join(f"{value:.1f}" for value in recent)
+        return (
+            f"the client's last outages were {outages} s, the median of the {len(before)} runs before is {median:.1f} s"
+        )
     return None
 
 
