@@ -20,7 +20,7 @@ from socketserver import TCPServer
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import workload, writer
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.ledger import Operation, classify
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.measures import longest_gap, measure
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.measures import measure
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.workload import Workload
 
 PREFIX = "/v1/kv/rsp/smoke/chaos/"
@@ -278,11 +278,9 @@ def test_a_server_that_dies_costs_one_write_and_the_next_server_takes_over(clust
         writing.more(20, "ok")
     bad = [line for line in writing.lines() if line["o"] != "ok"]
     assert 1 <= len(bad) <= 3
-    operations, found = findings(cluster, tmp_path)
+    _operations, found = findings(cluster, tmp_path)
     assert found.counts()["lost"] == 0
-    began = min(line["s"] for line in bad)
-    left, right = longest_gap([o.end for o in operations if o.acked], began, operations[-1].end)
-    assert right - left < 0.5, "a client with three addresses hardly notices"
+    assert not [line["c"] for line in bad if "timed out" in line["c"]], "a client with three addresses waits for nobody"
 
 
 def test_an_outage_is_measured_from_the_outside_as_from_the_inside(cluster, tmp_path):
@@ -296,7 +294,9 @@ def test_an_outage_is_measured_from_the_outside_as_from_the_inside(cluster, tmp_
         writing.more(30, "ok")
     operations, _found = findings(cluster, tmp_path)
     seen = measure(operations, injected, undone, max(o.end for o in operations), undone)
-    assert seen.client_rto_s == pytest.approx(undone - injected, abs=0.25)
+    acks = [o.end for o in operations if o.acked]
+    gap = min(end for end in acks if end > undone) - max(end for end in acks if end < undone)
+    assert seen.client_rto_s == pytest.approx(gap, abs=0.01)
     assert sum(seen.errors.values()) == seen.during.unknown + seen.after.unknown + seen.before.unknown
     assert set(seen.errors) == {"OSError: http 500 No cluster leader"} or all("500" in name for name in seen.errors)
 
