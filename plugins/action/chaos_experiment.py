@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import (
     Experiment,
@@ -35,6 +35,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "experiment": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
     "file": {"type": "path", "required": True},
+    "own_file": {"type": "str", "default": ""},
     "control": {"type": "bool", "default": False},
     "info": {"type": "dict", "required": True},
     "members": {"type": "list", "elements": "str", "required": True},
@@ -103,8 +104,8 @@ class ActionModule(ActionBase):
                 "reasons": reasons, "report": report, "files": files}  # fmt: skip
 
     def _experiment(self, arguments: Mapping[str, Any]) -> Experiment:
-        name, path = arguments["experiment"], arguments["file"]
-        known = plain(self._loader.load_from_file(str(path)) or {})
+        name = arguments["experiment"]
+        known = self._known(arguments["file"], arguments["own_file"])
         if name not in known:
             near = nearest(name, known)
             fix = f"did you mean {near}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
@@ -118,6 +119,23 @@ class ActionModule(ActionBase):
             return experiment_from(name, arguments["service"], known[name], arguments["control"])
         except ValueError as err:
             raise AnsibleActionFail(str(err)) from err
+
+    def _known(self, library: str, own: str) -> dict[str, Any]:
+        """Experiments of the service and of the platform. A name stands for one: evidence and history go by it."""
+        known: dict[str, Any] = plain(self._loader.load_from_file(str(library)) or {})
+        if not own:
+            return known
+        try:
+            more = plain(self._loader.load_from_file(own) or {})
+        except AnsibleError as err:
+            raise AnsibleActionFail(f"chaos_policy.experiments: {err} → name a YAML file, from the inventory") from err
+        if not isinstance(more, dict) or not more:
+            raise AnsibleActionFail(f"chaos_policy.experiments: {own} holds no experiments → write NAME: {{title, …}}")
+        twice = sorted(set(known) & set(more))
+        if twice:
+            rule = f"{', '.join(twice)} of {own} is the name of an experiment of the collection"
+            raise AnsibleActionFail(f"chaos_policy.experiments: {rule} → give it another one")
+        return {**known, **more}
 
 
 def setting_from(arguments: Mapping[str, Any], issue: Callable[[str, str], str] | None = None) -> Setting:

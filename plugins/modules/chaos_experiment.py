@@ -14,9 +14,13 @@ description:
   - Fails unless the verdict is V(held); a negative control fails unless it is V(violated).
   - Run it once in a play; it reaches the other hosts by itself, as the inventory describes them.
 options:
-  experiment: {description: Name of the experiment in O(file)., type: str, required: true}
+  experiment: {description: Name of the experiment in O(file) or O(own_file)., type: str, required: true}
   service: {description: The service., type: str, required: true}
-  file: {description: YAML file of experiments., type: path, required: true}
+  file: {description: YAML file of the service's experiments., type: path, required: true}
+  own_file:
+    description: YAML file of the platform's own experiments on the service; none when empty. No name may be in both.
+    type: str
+    default: ''
   control: {description: Run the negative control., type: bool, default: false}
   info:
     description: 'Arguments of M(rsp.platform.service_info); C({address}) in its url stands for the asked member.'

@@ -45,7 +45,15 @@ options:
   rate: {description: Writes a second of all of them., type: int, default: 50}
   timeout_s: {description: Seconds after which a write's outcome is unknown., type: float, default: 10.0}
   seconds: {description: Seconds after which the writer ends by itself., type: int, default: 900}
-  stale_reads: {description: Read each newest token after its acknowledgement., type: bool, default: false}
+  reads:
+    description:
+      - How each newest token is read after its acknowledgement, four times a second.
+      - V(default) asks the client path, V(consistent) Consul's leader, which makes sure that it leads, and V(stale)
+        each of O(members) for what it has itself.
+    type: list
+    elements: str
+    choices: [default, consistent, stale]
+    default: []
 attributes:
   check_mode:
     description: Writes nothing, and returns nothing but RV(running).
@@ -85,7 +93,11 @@ client:
   type: list
   elements: int
 members: {description: Member to its tokens; none when it could not be read., returned: 'with V(read)', type: dict}
-reads: {description: Reads of tokens., returned: 'with V(read)', type: list, elements: dict}
+reads:
+  description: 'Reads of tokens: how, at which member, t, seen (none when nobody answered), begin and end.'
+  returned: with V(read)
+  type: list
+  elements: dict
 errors: {description: Member to why it could not be read., returned: 'with V(read)', type: dict}
 """
 
@@ -93,7 +105,7 @@ import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import READS, ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.workload import Workload
 
 
@@ -114,7 +126,7 @@ def workload_options() -> dict[str, Any]:
         "rate": {"type": "int", "default": 50},
         "timeout_s": {"type": "float", "default": 10.0},
         "seconds": {"type": "int", "default": 900},
-        "stale_reads": {"type": "bool", "default": False},
+        "reads": {"type": "list", "elements": "str", "choices": list(READS), "default": []},
     }
 
 

@@ -25,6 +25,7 @@ PLAY = """
         experiment: "{{ wanted }}"
         service: consul
         file: "{{ playbook_dir }}/chaos.yml"
+        own_file: "{{ own | default('') }}"
         info:
           service: consul
           connection: {url: "https://127.0.0.1:1", timeout_s: 1}
@@ -93,6 +94,28 @@ def test_a_bad_experiment_is_refused_on_the_controller(ran, name, experiments, t
     code, said = ran(PLAY, "-e", f"wanted={name}", experiments=experiments)
     assert code == 2
     assert text in said, said
+
+
+@pytest.mark.parametrize(
+    ("wanted", "own", "text"),
+    [
+        ("mine", {"mine": GOOD}, "no member of consul could be asked"),
+        ("leader_killed", {"mine": GOOD}, "no member of consul could be asked"),
+        ("theirs", {"mine": GOOD}, "consul has no experiment theirs → there are leader_killed, mine"),
+        ("mine", {"mine": {**GOOD, "hold_s": 0}}, "mine.hold_s = 0  is outside 1 to 600"),
+        ("mine", {"mine": GOOD, "leader_killed": GOOD}, "leader_killed of {own} is the name of an experiment of the"),
+        ("mine", {}, "chaos_policy.experiments: {own} holds no experiments"),
+        ("mine", ["mine"], "chaos_policy.experiments: {own} holds no experiments"),
+        ("mine", None, "name a YAML file, from the inventory"),
+    ],
+)
+def test_experiments_of_the_platform_itself_come_beside_those_of_the_collection(ran, tmp_path, wanted, own, text):
+    path = tmp_path / "own.yml"
+    if own is not None:
+        path.write_text(yaml.safe_dump(own), encoding="utf-8")
+    code, said = ran(PLAY, "-e", f"wanted={wanted}", "-e", f"own={path}")
+    assert code == 2
+    assert text.format(own=path) in said, said
 
 
 def report(verdict, **changes):

@@ -66,8 +66,15 @@ def test_classes(case):
 
 
 def test_a_stale_read_is_counted_once_a_token_and_a_failed_read_is_none():
-    reads = [{"t": SPAN + 1, "seen": False}, {"t": SPAN + 1, "seen": False}, {"t": SPAN + 2, "seen": None}, {"t": 3}]
-    assert classify([op(1)], tokens(1), {}, reads).counts()["stale"] == 1
+    asked = [("stale", 1, False), ("stale", 1, False), ("default", 2, None), ("default", 3, True)]
+    reads = [{"how": how, "t": SPAN + number, "seen": seen} for how, number, seen in asked]
+    found = classify([op(1)], tokens(1), {}, iter(reads))
+    assert found.counts()["stale"] == 1
+    assert found.as_dict()["reads"] == {
+        "stale": {"answered": 2, "failed": 0, "stale": 2}, "default": {"answered": 1, "failed": 1, "stale": 0}
+    }  # fmt: skip
+    assert "reads" not in found.counts()
+    assert "reads" not in found.as_dict()["tokens"]
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -180,6 +187,11 @@ def run(**changes):
     return Run(**{**defaults, **changes})
 
 
+def reading(reads):
+    """A run that claims that at most one read of the members was stale."""
+    return run(findings=Findings(stale=(1,), reads=reads), expect={"stale_max": {"stale": 1}})
+
+
 FIGURES = measure(outage(), 9.95, 15.0, 20.0, None)
 VERDICTS = {
     "held": (run(), "held", ""),
@@ -188,7 +200,18 @@ VERDICTS = {
     "resurrected": (run(findings=Findings(resurrected=(1,))), "violated", "1 resurrected"),
     "recovered is no fault": (run(findings=Findings(recovered=(1,))), "held", ""),
     "stale, nobody asked": (run(findings=Findings(stale=(1,))), "held", ""),
-    "stale": (run(findings=Findings(stale=(1,)), expect={"stale_max": 0}), "violated", "1 stale reads"),
+    "stale": (
+        reading({"stale": {"answered": 9, "failed": 0, "stale": 2}}),
+        "violated",
+        "2 stale reads in mode stale, 1",
+    ),
+    "stale as allowed": (reading({"stale": {"answered": 9, "failed": 5, "stale": 1}}), "held", ""),
+    "stale, but nobody answered": (
+        reading({"stale": {"answered": 0, "failed": 9, "stale": 0}}),
+        "inconclusive",
+        "no st",
+    ),
+    "stale, but nobody read": (reading({}), "inconclusive", "no stale read was answered"),
     "diverged": (run(findings=Findings(diverged={"b1": (1,)})), "violated", "1 diverged"),
     "unread": (run(findings=Findings(unread=("b1",))), "inconclusive", "the data of b1 could not be read"),
     "too slow": (run(expect={"client_rto_s": 3}), "violated", "the client's outage took 4.1 s, 3 s are allowed"),

@@ -102,6 +102,17 @@ BAD = {
     "lost left out": (change("expect", "lost", drop=True), "expect.lost", "set lost"),
     "lost is negative": (change("expect", "lost", value=-1), "expect.lost", "write 0, or computed"),
     "lost is a boolean": (change("expect", "lost", value=True), "expect.lost", "write 0, or computed"),
+    "a way of reading that nobody knows": (
+        change("load", "reads", value=["stael"]),
+        "load.reads[0]",
+        "did you mean stale?",
+    ),
+    "a claim about what nobody reads": (
+        change("expect", "stale_max", value={"stale": 0}),
+        "expect.stale_max.stale",
+        "add stale to load.reads",
+    ),
+    "a claim about all reads": (change("expect", "stale_max", value=0), "expect.stale_max", "mapping"),
     "no title": (change("title", drop=True), "title", "set title"),
     "title of two lines": (change("title", value="two\nlines here"), "title", "write it in that form"),
     "no abort condition": (change("abort", value=[]), "abort", "add one of"),
@@ -157,11 +168,11 @@ def test_all_problems_are_told_at_once():
 
 def test_an_experiment_has_its_defaults():
     made = experiment()
-    assert (made.before_s, made.targets["count"], made.load["timeout_s"], made.load["stale_reads"]) == (
+    assert (made.before_s, made.targets["count"], made.load["timeout_s"], made.load["reads"]) == (
         5,
         None,
         10.0,
-        False,
+        [],
     )
     assert made.faults[0].params == {}
     data = {key: value for key, value in GOOD.items() if key != "control"}

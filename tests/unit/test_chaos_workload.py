@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import http.client
+import importlib.util
 import json
 import os
 import threading
@@ -42,7 +43,7 @@ class Service:
         if answer:
             raise answer
 
-    def seen(self, token):
+    def seen(self, token, _how="default"):
         return token in self.there
 
     def all(self):
@@ -112,7 +113,8 @@ def test_an_outcome_is_on_the_disk_before_the_next_write_begins(tmp_path):
     assert seen[:3] == [(0, True), (1, True), (2, True)]
 
 
-def test_reads_after_the_acknowledgement(tmp_path):
+def test_reads_after_the_acknowledgement(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "READ_PAUSE_S", 0.05)
     stopping = threading.Event()
     fresh, stale = Service(), Service()
     fresh.there = [writer.SPAN + 7]
@@ -122,12 +124,16 @@ def test_reads_after_the_acknowledgement(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         stopping.clear()
-        reader = threading.Thread(target=read_along, args=([thread], service, folder, stopping))
+        reader = threading.Thread(
+            target=read_along, args=([thread], service, {"how": "stale", "at": "a"}, folder, stopping)
+        )
         reader.start()
         time.sleep(0.25)
         stopping.set()
         reader.join(5)
-    assert [lines(tmp_path / str(n) / "reads.jsonl")[0]["seen"] for n in range(3)] == [True, False, None]
+    first = [lines(tmp_path / str(n) / "reads.jsonl")[0] for n in range(3)]
+    assert [line["seen"] for line in first] == [True, False, None]
+    assert {(line["how"], line["at"]) for line in first} == {("stale", "a")}
 
 
 def test_errors_have_short_names():
@@ -201,6 +207,10 @@ def test_what_consul_has(consul):
         consul(500).all()
     assert consul(200).seen(1) is True
     assert consul(404).seen(1) is False
+    for how, end in (("default", "/1"), ("consistent", "/1?consistent"), ("stale", "/1?stale")):
+        asked = consul(200)
+        assert asked.seen(1, how) is True
+        assert asked._http.asked[-1][1].endswith(end)
     with pytest.raises(OSError, match="http 500"):
         consul(500).seen(1)
 
@@ -421,7 +431,7 @@ CONFIG = {
     "rate": 10,
     "timeout_s": 1,
     "seconds": 5,
-    "stale_reads": False,
+    "reads": [],
 }
 
 
@@ -444,6 +454,15 @@ def test_it_is_started_watched_and_stopped_and_leaves_no_secret(tmp_path):
     assert load.clean(CONFIG) is True
     assert Started.log[-1] == "clean ab"
     assert load.clean(CONFIG) is False
+
+
+@pytest.mark.parametrize(("driver", "how"), [("postgresql", "consistent"), ("consul", "bounded")])
+def test_a_way_of_reading_that_the_service_has_not_is_refused_before_anything_is_made(tmp_path, driver, how):
+    load = Workload("ab", tmp_path, {driver: Started})
+    Started.log.clear()
+    with pytest.raises(ChaosError, match=f"{driver} has no reads of kind {how} → use default, "):
+        load.start({**CONFIG, "driver": driver, "reads": ["default", how]})
+    assert (Started.log, load.folder.exists()) == ([], False)
 
 
 def test_the_newest_acknowledgement_of_all_writers(tmp_path):
@@ -474,7 +493,7 @@ def test_what_cannot_be_prepared_is_not_started(tmp_path, monkeypatch):
     monkeypatch.setattr(Started, "prepare", lambda _self: 1 / 0)
     with pytest.raises(ChaosError, match="cannot be prepared: ZeroDivisionError"):
         load.start(CONFIG)
-    monkeypatch.setattr(writer, "psycopg2", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(ChaosError, match="python3-psycopg2 is missing"):
         load.start({**CONFIG, "driver": "postgresql"})
     assert not load.folder.exists()

@@ -126,6 +126,37 @@ CASES: dict[str, tuple[Callable[[Copy], Any], str, str, str]] = {
         "unknown shared variable",
         "did you mean platform_nofile?",
     ),
+    # what chaos is allowed to do
+    "misspelt limit of chaos": (
+        var("chaos_policy", {"longest_lease": 60}),
+        "chaos_policy.longest_lease",
+        "unknown key",
+        "did you mean longest_lease_s?",
+    ),
+    "hours of chaos that are none": (
+        var("chaos_policy", {"window": "9-17"}),
+        'chaos_policy.window = "9-17"',
+        "does not match",
+        "write it in that form",
+    ),
+    "lease of chaos as a string": (
+        var("chaos_policy", {"longest_lease_s": "60"}),
+        'chaos_policy.longest_lease_s = "60"',
+        "must be an integer, not a string",
+        "write the number without quotes",
+    ),
+    "misspelt policy of chaos": (
+        var("chaos_polcy", {"window": "09:00-17:00"}),
+        "chaos_polcy",
+        "unknown variable",
+        "an inventory sets chaos_policy only",
+    ),
+    "experiments for a service that is none": (
+        var("chaos_policy", {"experiments": {"consull": "mine.yml"}}),
+        'chaos_policy.experiments = "consull"',
+        "names no service of this inventory",
+        "did you mean consul?",
+    ),
     # zones and addresses
     "zone listed twice": (
         lambda copy: copy.platform["platform_zones"].append({"name": "a", "cidr": "10.22.9.0/24"}),

@@ -42,6 +42,7 @@ def test_relevant_variables_are_computed_and_failures_kept():
     ("name", "relevant"),
     [
         ("platform_zone", True),
+        ("chaos_policy", True),
         ("consul_ui", True),
         ("consul_typo", True),
         ("__consul_files", True),

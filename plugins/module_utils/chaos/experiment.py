@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import CONDITIONS, Condition, condition_faults
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import KINDS, UNAVAILABLE
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import parameter_faults
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import READS, parameter_faults
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.shapes import SHAPES
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Option, shown
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import Fault, faults, nearest
@@ -50,7 +50,7 @@ SCHEMA = Option(type="dict", options={
         "writers": Option(type="int", minimum=1, maximum=16, default=2),
         "rate": Option(type="int", minimum=1, maximum=2000, default=50),
         "timeout_s": Option(type="float", minimum=0.5, maximum=120, default=10.0),
-        "stale_reads": Option(type="bool", default=False),
+        "reads": Option(type="list", elements="str", choices=READS, default=[]),
     }),
     "abort": Option(type="list", elements="dict", default=[]),
     "expect": Option(type="dict", required=True, options={
@@ -59,7 +59,7 @@ SCHEMA = Option(type="dict", options={
         "redundancy_rto_s": Option(type="float", minimum=0, maximum=1800),
         "errors_max": Option(type="int", minimum=0),
         "outage_min_s": Option(type="float", minimum=0, maximum=900),
-        "stale_max": Option(type="int", minimum=0),
+        "stale_max": Option(type="dict", options={how: Option(type="int", minimum=0) for how in READS}),
     }),
     "allow_quorum_loss": Option(type="bool", default=False),
     "production": Option(type="bool", default=False),
@@ -126,7 +126,7 @@ def problems(name: str, data: Any) -> list[Fault]:
         whole += condition_faults(f"{name}.abort[{index}]", entry)
     if not data.get("abort"):
         whole.append(Fault(f"{name}.abort", "there is no abort condition", f"add one of {', '.join(CONDITIONS)}", None))
-    return found + whole + list(_expect_faults(name, data.get("expect")))
+    return found + whole + list(_expect_faults(name, data.get("expect"), data.get("load")))
 
 
 def _fault_faults(path: str, entry: Any, data: Mapping[str, Any]) -> Iterator[Fault]:
@@ -164,9 +164,14 @@ def _fault_faults(path: str, entry: Any, data: Mapping[str, Any]) -> Iterator[Fa
         )
 
 
-def _expect_faults(name: str, expect: Any) -> Iterator[Fault]:
+def _expect_faults(name: str, expect: Any, load: Any) -> Iterator[Fault]:
     if not isinstance(expect, Mapping) or "lost" not in expect:
         return
+    reads = load.get("reads") if isinstance(load, Mapping) else None
+    for how in expect["stale_max"] if isinstance(expect.get("stale_max"), Mapping) else ():
+        if how in READS and how not in (reads if isinstance(reads, list) else ()):
+            path = f"{name}.expect.stale_max.{how}"
+            yield Fault(path, "nobody reads so, and what nobody reads is never stale", f"add {how} to load.reads", None)
     lost = expect["lost"]
     if lost != "computed" and (not isinstance(lost, int) or isinstance(lost, bool) or lost < 0):
         yield Fault(

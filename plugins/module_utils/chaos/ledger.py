@@ -49,6 +49,7 @@ class Findings:
         diverged: member → tokens that it alone has, or lacks, against the client path.
         foreign: there, and never written by anybody of this run.
         unread: members whose data nobody could read; unknown is never green.
+        reads: how it was read → answered, failed, and stale of the answered.
     """
 
     lost: tuple[int, ...] = ()
@@ -60,16 +61,20 @@ class Findings:
     diverged: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     foreign: tuple[int, ...] = ()
     unread: tuple[str, ...] = ()
+    reads: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """How many of each; divergence is counted by members."""
-        return {name: len(value) for name, value in asdict(self).items()}
+        return {name: len(value) for name, value in self._sets().items()}
 
     def as_dict(self) -> dict[str, Any]:
         """Counts, and the first tokens of each."""
         shown = {n: (list(v)[:EXAMPLES] if not isinstance(v, dict) else {m: list(t)[:EXAMPLES] for m, t in v.items()})
-                 for n, v in asdict(self).items()}  # fmt: skip
-        return {"counts": self.counts(), "tokens": shown}
+                 for n, v in self._sets().items()}  # fmt: skip
+        return {"counts": self.counts(), "tokens": shown, "reads": self.reads}
+
+    def _sets(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name != "reads"}
 
 
 def classify(
@@ -84,8 +89,9 @@ def classify(
         operations: every write of the run.
         client: tokens by the client path, in the service's order; duplicates twice.
         members: the same of each member; None when it could not be read.
-        reads: reads of acknowledged tokens (t, seen); seen is None for one that failed.
+        reads: reads of acknowledged tokens (t, how, seen); seen is None for one that failed.
     """
+    reads = list(reads)
     by_outcome: dict[str, set[int]] = {"ok": set(), "fail": set(), "unknown": set()}
     for operation in operations:
         by_outcome[operation.outcome].add(operation.token)
@@ -106,7 +112,18 @@ def classify(
         diverged=diverged,
         foreign=tuple(sorted(there - set().union(*by_outcome.values()) - in_flight)),
         unread=tuple(sorted(name for name, tokens in members.items() if tokens is None)),
+        reads=_by_way(reads),
     )
+
+
+def _by_way(reads: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Of each way of reading how many were answered, failed, and did not show what was acknowledged before."""
+    found: dict[str, dict[str, int]] = {}
+    for read in reads:
+        way = found.setdefault(read["how"], {"answered": 0, "failed": 0, "stale": 0})
+        way["failed" if read.get("seen") is None else "answered"] += 1
+        way["stale"] += read.get("seen") is False
+    return found
 
 
 def _reordered(client: Sequence[int]) -> list[int]:

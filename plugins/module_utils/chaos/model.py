@@ -11,6 +11,9 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.look import Loo
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Option
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import Fault, faults
 
+# How a token is read: by the client path, of a leader that makes sure, of each member by itself
+READS = ("default", "consistent", "stale")
+
 
 class ChaosError(Exception):
     """A fault was refused, or could not be armed, proved or undone. `result` are keys for the module result."""

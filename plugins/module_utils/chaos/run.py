@@ -115,7 +115,7 @@ class Runner:
     def _load(self) -> bool:
         """Start the ledger and let it write for a while; whether it does."""
         experiment = self.experiment
-        load = {key: experiment.load[key] for key in ("writers", "rate", "timeout_s", "stale_reads")}
+        load = {key: experiment.load[key] for key in ("writers", "rate", "timeout_s", "reads")}
         seconds = experiment.before_s + experiment.hold_s + experiment.recover_s + LONGEST_EXTRA_S
         asked = self._clock.now()
         try:

@@ -90,9 +90,12 @@ def _judge_findings(run: Run, found: Judgement) -> None:
     for name in NEVER:
         if counts[name]:
             found.add("violated", f"{counts[name]} {name}")
-    stale_max = run.expect.get("stale_max")
-    if stale_max is not None and counts["stale"] > stale_max:
-        found.add("violated", f"{counts['stale']} stale reads, {stale_max} may be")
+    for how, most in (run.expect.get("stale_max") or {}).items():
+        seen = run.findings.reads.get(how, {})
+        if not seen.get("answered"):
+            found.add("inconclusive", f"no {how} read was answered")
+        elif seen["stale"] > most:
+            found.add("violated", f"{seen['stale']} stale reads in mode {how}, {most} may be")
     for member in run.findings.unread:
         found.add("inconclusive", f"the data of {member} could not be read")
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -48,7 +49,10 @@ class Workload:
         """Make its place in the service and start writing. The configuration holds a secret: it goes through a pipe."""
         if self.folder.exists():
             raise ChaosError(f"ledger {self.run} is there already: every run has its own")
-        if config["driver"] == "postgresql" and not writer.available():
+        ways = writer.DRIVERS[config["driver"]].READS
+        if other := sorted(set(config["reads"]) - set(ways)):
+            raise ChaosError(f"{config['driver']} has no reads of kind {', '.join(other)} → use {', '.join(ways)}")
+        if config["driver"] == "postgresql" and importlib.util.find_spec("psycopg2") is None:
             raise ChaosError("python3-psycopg2 is missing on the client host → run playbooks/site.yml")
         try:
             self._driver(config).prepare()

@@ -5,7 +5,7 @@
 
 One line of JSON a write in ledger-<writer>.jsonl, on the disk before the next write begins: token t, begun s and
 ended e (monotonic seconds), outcome o (ok; fail: it certainly is not there; unknown: nobody can say), error class c.
-Reads, when they are asked for, are in reads.jsonl: token, s, e, seen.
+Reads, when they are asked for, are in reads.jsonl: token, s, e, how, the member at that was asked (empty: any), seen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,7 +34,7 @@ except ImportError:
 SPAN = 10**9  # tokens of one writer
 STOP = "stop"
 OK, REFUSED = 200, range(400, 500)
-AGAIN_S = 0.02
+AGAIN_S, READ_PAUSE_S = 0.02, 0.25
 # SQLSTATE classes that say that nothing was committed: no rights, no resources, rolled back, read-only, no such table.
 NOT_DONE = ("22", "23", "25", "28", "3D", "40", "42", "53")
 NOBODY_KNOWS = "40003"  # statement_completion_unknown, in the class of what was rolled back
@@ -49,8 +49,11 @@ class NotDoneError(Exception):
 
 # A driver is one connection to a service. connect: what raises here was certainly not written. write: raises
 # NotDoneError when the token certainly is not there, anything else when nobody can say. seen, all: what is there.
+# READS: how seen may ask; stale is a member's own answer.
 class Consul:
     """Keys below rsp/smoke/chaos/<run>/, each made once."""
+
+    READS = ("default", "consistent", "stale")
 
     def __init__(self, config: Mapping[str, Any], server: str | None = None) -> None:
         """`server`: ask this one only, and take its own answer, not the leader's."""
@@ -64,9 +67,8 @@ class Consul:
             servers = [self._server] if self._server else self._config["servers"]
             host, port = servers[self._turn % len(servers)].rsplit(":", 1)
             self._turn += 1
-            connection = http.client.HTTPSConnection(
-                host, int(port), timeout=self._config["timeout_s"], context=self._tls
-            )
+            wait_s = self._config["timeout_s"]
+            connection = http.client.HTTPSConnection(host, int(port), timeout=wait_s, context=self._tls)
             connection.connect()
             self._http = connection
 
@@ -78,9 +80,9 @@ class Consul:
         if status != OK or body.strip() == TAKEN:
             raise OSError(f"http {status} {body.strip()[:40].decode('ascii', 'replace')}".strip())
 
-    def seen(self, token: int) -> bool:
-        """A read of the default consistency."""
-        status, _body = self._call("GET", f"{self._path}{token}")
+    def seen(self, token: int, how: str = "default") -> bool:
+        """A read in one of Consul's three modes."""
+        status, _body = self._call("GET", f"{self._path}{token}{'' if how == 'default' else f'?{how}'}")
         if status not in (OK, 404):
             raise OSError(f"http {status}")
         return status == OK
@@ -125,6 +127,8 @@ class Consul:
 class Postgresql:
     """Rows of a table of the run. It has no unique index: a row that was written twice shall be seen."""
 
+    READS = ("default", "stale")
+
     def __init__(self, config: Mapping[str, Any], server: str | None = None) -> None:
         """`server`: ask this member only; the endpoint for writes otherwise."""
         hosts = [server] if server else config["servers"]
@@ -142,9 +146,8 @@ class Postgresql:
         if self._connection is None:
             extensions.set_wait_callback(_until)
             DEADLINE.end = time.monotonic() + self._timeout
-            connection = psycopg2.connect(**self._settings)
-            connection.autocommit = True
-            self._connection = connection
+            self._connection = psycopg2.connect(**self._settings)
+            self._connection.autocommit = True
 
     def write(self, token: int) -> None:
         """One row. psycopg2 raises with an SQLSTATE when the server said no."""
@@ -155,8 +158,8 @@ class Postgresql:
                 raise NotDoneError(f"sqlstate {err.pgcode}") from err
             raise OSError(f"sqlstate {err.pgcode}" if err.pgcode else type(err).__name__) from err
 
-    def seen(self, token: int) -> bool:
-        """Whether the endpoint for writes shows it."""
+    def seen(self, token: int, how: str = "default") -> bool:
+        """Whether the endpoint for writes shows it; a standby has its own driver."""
         return bool(self._run("SELECT 1 FROM {} WHERE token = %s LIMIT 1", token))
 
     def all(self) -> list[int]:
@@ -207,12 +210,7 @@ def _until(connection: Any) -> None:
             raise psycopg2.OperationalError("timeout")
 
 
-def available() -> bool:
-    """Whether PostgreSQL's client library is there."""
-    return psycopg2 is not None
-
-
-DRIVERS: dict[str, Callable[..., Any]] = {"consul": Consul, "postgresql": Postgresql}
+DRIVERS: dict[str, type[Any]] = {"consul": Consul, "postgresql": Postgresql}
 
 
 class Writer(threading.Thread):
@@ -260,15 +258,15 @@ def error_class(err: Exception) -> str:
     return (f"{type(err).__name__}: {text}" if text else type(err).__name__)[:80]
 
 
-def read_along(writers: list[Writer], driver: Any, folder: Path, stopping: threading.Event) -> None:
-    """Asks again and again for the newest token that was acknowledged before the read began."""
+def read_along(writers: list[Writer], driver: Any, asked: dict[str, str], folder: Path, stop: threading.Event) -> None:
+    """Asks in one way (how, at) again and again for the newest token that was acknowledged before the read began."""
     with (folder / "reads.jsonl").open("a", encoding="ascii") as file:
-        while not stopping.wait(0.1):
+        while not stop.wait(READ_PAUSE_S):
             for newest in [writer.newest for writer in writers if writer.newest]:
-                line: dict[str, Any] = {"t": newest[0], "s": time.monotonic()}
+                line: dict[str, Any] = {**asked, "t": newest[0], "s": time.monotonic()}
                 try:
                     driver.connect()
-                    line["seen"] = driver.seen(newest[0])
+                    line["seen"] = driver.seen(newest[0], asked["how"])
                 except Exception as err:  # whatever a client library raises is an outcome
                     line |= {"seen": None, "c": error_class(err)}
                     driver.close()
@@ -283,8 +281,10 @@ def main(folder: Path, config: Mapping[str, Any]) -> None:
     rate = config["rate"] / config["writers"]
     writers = [Writer(n + 1, make(config), folder, rate, stopping) for n in range(config["writers"])]
     threads: list[threading.Thread] = list(writers)
-    if config["stale_reads"]:
-        threads.append(threading.Thread(target=read_along, args=(writers, make(config), folder, stopping), daemon=True))
+    for how in config["reads"]:
+        for at, server in config["members"].items() if how == "stale" else [("", None)]:
+            given = (writers, make(config, server), {"how": how, "at": at}, folder, stopping)
+            threads.append(threading.Thread(target=read_along, args=given, daemon=True))
     for thread in threads:
         thread.start()
     end = time.monotonic() + config["seconds"]

@@ -33,7 +33,7 @@ def load_host(name: str, raw: Mapping[str, Any], relevant: Iterable[str], templa
 
 def relevant_names(names: Iterable[str], contracts: Mapping[str, Contract]) -> list[str]:
     """The variables that preflight judges: shared ones, those of roles, and addresses."""
-    prefixes = ("platform_", *(f"{mark}{role}_" for role in contracts for mark in ("", "__")))
+    prefixes = ("platform_", "chaos_", *(f"{mark}{role}_" for role in contracts for mark in ("", "__")))
     return sorted(name for name in names if name.startswith(prefixes) or name in CONNECTION)
 
 

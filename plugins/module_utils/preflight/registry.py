@@ -6,6 +6,7 @@ from __future__ import annotations
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Problem, Rule
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.report import merged
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.rules import (
+    chaos,
     members,
     platform,
     relations,
@@ -44,6 +45,8 @@ RULES: tuple[Rule, ...] = (
     relations.pki_renews_before_the_end,
     secrets.backend_complete,
     secrets.secrets_present,
+    chaos.chaos_policy,
+    chaos.chaos_policy_names,
 )
 
 
