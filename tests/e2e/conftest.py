@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -16,6 +17,9 @@ _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 
 lab, conninfo, playbook, unit_times = _module.lab, _module.conninfo, _module.playbook, _module.unit_times
+breaking = importlib.import_module("breaking")  # it imports what tests/lab/conftest.py puts on the path
+monitor, whole, tools, policy = breaking.monitor, breaking.whole, breaking.tools, breaking.policy
+whole_before_and_clean_after = breaking.whole_before_and_clean_after
 
 
 @pytest.fixture(scope="session")

@@ -21,35 +21,30 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
+from breaking import (
+    MEMBERS,
+    REPORTS,
+    RUN_S,
+    chaos,
+    left,
+    module,
+    newest,
+)
 from lab import ROOT, run, secret, wait_until
 from psycopg import sql
 from rolling import client, job
 
-MEMBERS = ("a1", "b1", "c1")
+pytestmark = pytest.mark.usefixtures("tools", "whole_before_and_clean_after")
 TTL_S = 20
-RUN_S = 1200  # no run of one experiment takes longer, the refusals of a busy machine included
-REPORTS = ROOT / ".lab" / "chaos"
 KEY = "rsp/chaos/e2e"
 ASYNCHRONOUS = ("postgresql_primary_cut_from_standbys", "postgresql_primary_sends_nothing")
 LEADERS = {"consul": "consul_leader_killed", "postgresql": "postgresql_primary_killed"}
 UNITS = {"consul": "consul.service", "postgresql": "patroni.service"}
-LIBRARY = [
-    (service, name)
+LIBRARY = {
+    (service, name): data
     for service in LEADERS
-    for name in yaml.safe_load((ROOT / f"roles/{service}/meta/chaos.yml").read_text(encoding="utf-8"))
-]
-
-
-def module(host, name, **arguments):
-    """The result of a module on a host; a failure too."""
-    done = subprocess.run(
-        [".venv/bin/ansible", host, "-m", f"rsp.platform.{name}", "-a", json.dumps(arguments), "-o"],
-        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=180,
-    )  # fmt: skip
-    assert "{" in done.stdout, done.stdout + done.stderr
-    said, found = done.stdout.split("{", 1)
-    return {**json.loads("{" + found), "failed": "FAILED!" in said}
+    for name, data in yaml.safe_load((ROOT / f"roles/{service}/meta/chaos.yml").read_text(encoding="utf-8")).items()
+}
 
 
 def fault(host, name, kind, ttl_s=TTL_S, **params):
@@ -59,23 +54,8 @@ def fault(host, name, kind, ttl_s=TTL_S, **params):
     return found
 
 
-def chaos(service, experiment, *arguments):
-    """Exit code and output of one experiment."""
-    return job("chaos", service, "-e", f"experiment={experiment}", *arguments, timeout_s=RUN_S)
-
-
 def peers(lab, host):
     return [lab.services["consul"]["members"][name].rsplit(":", 1)[0] for name in MEMBERS if name != host]
-
-
-def left(lab, host):
-    """What chaos left on a host: rules, units, records."""
-    script = (
-        "iptables -S; ip6tables -S; iptables -t nat -S; "
-        "ls -d /etc/systemd/system/rsp-lease-chaos* /var/lib/rsp/chaos/* /var/lib/rsp/chaos-ledger/* 2>/dev/null; true"
-    )
-    lines = lab.on(host, "sh", "-c", script).splitlines()
-    return [line for line in lines if "CHAOS" in line or line.startswith("/")]
 
 
 def snapshot(lab, host):
@@ -87,51 +67,6 @@ def snapshot(lab, host):
         "systemctl list-units --all --no-legend 'rsp-*'"
     )
     return lab.on(host, "sh", "-c", script)
-
-
-@pytest.fixture(scope="module")
-def monitor():
-    """Token that may read Consul's health."""
-    return secret("consul/monitor")
-
-
-@pytest.fixture
-def whole(lab, monitor):
-    """Whether both services are whole, as they say it themselves and not as the gates of the collection do."""
-    tls = ssl.create_default_context(cafile=lab.ca)
-
-    def consul():
-        for host in MEMBERS:
-            url = f"{lab.consul_url(host)}/v1/operator/autopilot/health"
-            request = urllib.request.Request(url, headers={"X-Consul-Token": monitor})
-            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=5, context=tls) as answer:
-                health = json.load(answer)
-                return health["Healthy"] and len(health["Servers"]) == len(MEMBERS)
-        return False
-
-    return lambda: consul() and lab.whole()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tools():
-    subprocess.run([".venv/bin/ansible-playbook", "playbooks/chaos_tools.yml"], cwd=ROOT, check=True, timeout=900)
-
-
-@pytest.fixture(autouse=True)
-def _whole_before_and_clean_after(lab, whole):
-    wait_until("both services are whole", whole, 300)
-    yield
-    subprocess.run([".venv/bin/ansible-playbook", "playbooks/chaos_recover.yml"], cwd=ROOT, check=True, timeout=600)
-    for host in (*MEMBERS, "ops"):
-        assert left(lab, host) == []
-    wait_until("both services are whole", whole, 300)
-
-
-def newest(since):
-    """The report that was written after a moment, and its directory."""
-    paths = [path for path in REPORTS.glob("*/report.json") if path.stat().st_mtime >= since]
-    assert len(paths) == 1, paths
-    return json.loads(paths[0].read_text(encoding="utf-8"))["reports"][0], paths[0].parent
 
 
 def verify(folder):
@@ -196,11 +131,9 @@ def switched(lab, value):
 
 
 @pytest.fixture
-def watched(tmp_path):
-    """Arguments of a run whose inventory names the key in Consul: policy is inventory, no argument of a job."""
-    more = tmp_path / "policy.yml"
-    more.write_text(yaml.safe_dump({"all": {"vars": {"chaos_policy": {"consul_key": KEY}}}}), encoding="utf-8")
-    return ["-i", str(ROOT / "inventories/local/hosts.yml"), "-i", str(more)]
+def watched(policy):
+    """Arguments of a run whose inventory names the key in Consul."""
+    return policy(consul_key=KEY)
 
 
 @pytest.mark.parametrize("value", [None, "stop", "GO"])
@@ -340,6 +273,8 @@ def test_an_experiment_holds(service, experiment):
     report, _folder = newest(since)
     assert report["verdict"] == "held"
     assert report["measures"]["before"]["ok"] > 100
+    for how in LIBRARY[service, experiment]["load"].get("reads", ()):
+        assert report["findings"]["reads"][how]["answered"] > 20
 
 
 def descendants(pid):
