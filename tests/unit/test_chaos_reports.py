@@ -33,7 +33,7 @@ def report(verdict="held", **changes):
         "control": False, "verdict": verdict, "green": verdict == "held", "seconds": 12.5, "targets": ["a1"],
         "reasons": [] if verdict == "held" else [f"{verdict}: because of <this>"],
         "measures": {"client_rto_s": 3.25, "redundancy_rto_s": 9.0, "errors": {}},
-        "findings": {"counts": {"lost": 0}},
+        "findings": {"counts": {"lost": 0}, "reads": {"stale": {"answered": 9, "failed": 1, "stale": 2}}},
         "timeline": {"step_s": 0.5, "rates": [5, 0, 4], "events": [{"at": 0.4, "what": "kill"}]},
     }  # fmt: skip
     return {**defaults, **changes}
@@ -86,6 +86,7 @@ def test_prometheus_has_no_sample_for_what_nobody_saw():
 
 def test_the_page_is_whole_and_quotes_what_others_wrote():
     text = page(MIX, "Game day & more")
+    assert "reads, stale: {&#x27;answered&#x27;: 9, &#x27;failed&#x27;: 1, &#x27;stale&#x27;: 2}" in text
     assert "<leader>" not in text
     assert "The &lt;leader&gt; is killed" in text
     assert "<title>Game day &amp; more</title>" in text

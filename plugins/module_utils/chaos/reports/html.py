@@ -99,7 +99,8 @@ def _section(number: int, document: Mapping[str, Any]) -> str:
 def _figures(document: Mapping[str, Any]) -> str:
     measures, findings = document.get("measures") or {}, document.get("findings") or {}
     lines = [f"{name}: {value}" for name, value in measures.items()]
-    return "\n".join(lines + [f"{name}: {count}" for name, count in (findings.get("counts") or {}).items()])
+    lines += [f"{name}: {count}" for name, count in (findings.get("counts") or {}).items()]
+    return "\n".join(lines + [f"reads, {how}: {seen}" for how, seen in (findings.get("reads") or {}).items()])
 
 
 def _badge(verdict: str) -> str:
