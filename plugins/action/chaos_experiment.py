@@ -10,13 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import (
-    Experiment,
-    experiment_from,
-    problems,
-)
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.guard import Policy
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.outcome import document
@@ -26,8 +20,8 @@ from ansible_collections.rsp.platform.plugins.module_utils.chaos.setting import 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.targets import Place
 from ansible_collections.rsp.platform.plugins.module_utils.evidence import Chain
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.loading import plain
-from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import nearest
 from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_certificates import issuer
+from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_library import chosen
 from ansible_collections.rsp.platform.plugins.plugin_utils.chaos_reports import compared, write
 from ansible_collections.rsp.platform.plugins.plugin_utils.fleet import Fleet
 
@@ -72,7 +66,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, raw = self.validate_argument_spec(SPEC)
         arguments = plain(raw)
-        experiment = self._experiment(arguments)
+        experiment = chosen(self._loader.load_from_file, arguments)
         run, chain = secrets.token_hex(4), Chain(arguments["evidence_key"].encode())
         fleet = Fleet(self, (task_vars or {})["hostvars"])
         issue = issuer(self._templar.template((task_vars or {}).get("platform_secrets")), arguments["service"])
@@ -102,40 +96,6 @@ class ActionModule(ActionBase):
         text += f", {expected}: {'; '.join(reasons) or 'no reason'}" if not good else ""
         return {**result, "changed": True, "failed": not good, "msg": text, "verdict": report["verdict"],
                 "reasons": reasons, "report": report, "files": files}  # fmt: skip
-
-    def _experiment(self, arguments: Mapping[str, Any]) -> Experiment:
-        name = arguments["experiment"]
-        known = self._known(arguments["file"], arguments["own_file"])
-        if name not in known:
-            near = nearest(name, known)
-            fix = f"did you mean {near}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
-            raise AnsibleActionFail(f"{arguments['service']} has no experiment {name} → {fix}")
-        wrong = problems(name, known[name])
-        if wrong:
-            rows = [f"  {w.path}{'' if w.value is None else f' = {w.value}'}  {w.rule} → {w.fix}" for w in wrong]
-            heading = f"experiment {name}: {len(wrong)} problem{'' if len(wrong) == 1 else 's'}, nothing was touched"
-            raise AnsibleActionFail("\n".join([heading, *rows]))
-        try:
-            return experiment_from(name, arguments["service"], known[name], arguments["control"])
-        except ValueError as err:
-            raise AnsibleActionFail(str(err)) from err
-
-    def _known(self, library: str, own: str) -> dict[str, Any]:
-        """Experiments of the service and of the platform. A name stands for one: evidence and history go by it."""
-        known: dict[str, Any] = plain(self._loader.load_from_file(str(library)) or {})
-        if not own:
-            return known
-        try:
-            more = plain(self._loader.load_from_file(own) or {})
-        except AnsibleError as err:
-            raise AnsibleActionFail(f"chaos_policy.experiments: {err} → name a YAML file, from the inventory") from err
-        if not isinstance(more, dict) or not more:
-            raise AnsibleActionFail(f"chaos_policy.experiments: {own} holds no experiments → write NAME: {{title, …}}")
-        twice = sorted(set(known) & set(more))
-        if twice:
-            rule = f"{', '.join(twice)} of {own} is the name of an experiment of the collection"
-            raise AnsibleActionFail(f"chaos_policy.experiments: {rule} → give it another one")
-        return {**known, **more}
 
 
 def setting_from(arguments: Mapping[str, Any], issue: Callable[[str, str], str] | None = None) -> Setting:
