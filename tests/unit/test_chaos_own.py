@@ -43,8 +43,9 @@ def test_what_is_not_there_is_told_with_the_way_out(name, own, text):
     assert text in str(err.value)
 
 
-def test_a_control_that_is_not_there_is_refused():
-    FILES["bare.yml"] = {"bare": {key: value for key, value in GOOD.items() if key != "control"}}
+def test_a_control_that_is_not_there_is_refused(monkeypatch):
+    bare = {key: value for key, value in GOOD.items() if key != "control"}
+    monkeypatch.setitem(FILES, "bare.yml", {"bare": bare})
     with pytest.raises(AnsibleActionFail, match="bare has no negative control"):
         chosen(load, arguments("bare", "bare.yml", control=True))
 
