@@ -12,7 +12,12 @@ from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.abort import CONDITIONS, Condition, condition_faults
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.kinds import KINDS, UNAVAILABLE
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import READS, parameter_faults
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import (
+    LONGEST_LEASE_S,
+    READS,
+    SHORTEST_LEASE_S,
+    parameter_faults,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.shapes import SHAPES
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Option, shown
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import Fault, faults, nearest
@@ -20,7 +25,6 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.values impo
 ROLES = ("leader", "replica", "sync_standby", "any", "all")
 FROM = ("members", "each_other", "other_zones", "others", "clients", *SHAPES)
 OVER, BRIDGES = ("zones", "all_zones", "members"), ("leader", "other")
-LONGEST_LEASE_S, SHORTEST_LEASE_S = 900, 15
 WORD = r"[a-z][a-z0-9_]{2,59}"
 
 TARGETS = Option(type="dict", options={

@@ -13,6 +13,7 @@ from ansible_collections.rsp.platform.plugins.module_utils.preflight.values impo
 
 # How a token is read: by the client path, of a leader that makes sure, of each member by itself
 READS = ("default", "consistent", "stale")
+LONGEST_LEASE_S, SHORTEST_LEASE_S = 900, 15
 
 
 class ChaosError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.experiment import LONGEST_LEASE_S, SHORTEST_LEASE_S
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import LONGEST_LEASE_S, SHORTEST_LEASE_S
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Inventory, Option, Problem, shown
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.values import faults, nearest
 
