@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -20,8 +19,7 @@ ANSWERS = (
 )
 ASKS = (
     "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)\n"
-    "s.sendto(b'who', (sys.argv[1], 53))\n"
-    "try: print(s.recv(9).decode())\nexcept TimeoutError: print('nobody')"
+    "try: s.sendto(b'who', (sys.argv[1], 53)); print(s.recv(9).decode())\nexcept OSError: print('nobody')"
 )
 # Version 1 of control groups has nothing that slows a unit down and could be proved
 OLD_GROUPS = Path("/sys/fs/cgroup/memory").is_dir()
@@ -59,24 +57,43 @@ def test_no_question_for_a_name_leaves_the_host(lab):
 
 
 def test_a_server_that_may_open_no_file_takes_no_new_client(lab):
-    tls = ssl.create_default_context(cafile=lab.ca)
+    """A server of root's: the lab's containers let nobody change the limits of another user's process."""
+    [address, *_] = lab.on("c1", "hostname", "-I").split()
+    serve = ["python3", "-m", "http.server", "--bind", "0.0.0.0", "18098"]
+    lab.on(
+        "c1", "systemd-run", "--unit=rsp-e2e-files", "-p", "RuntimeMaxSec=600", "-p", "LimitNOFILE=1024:4096", *serve
+    )
 
     def answers():
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{lab.consul_url('c1')}/v1/status/leader", timeout=3, context=tls).close()
+            urllib.request.urlopen(f"http://{address}:18098/etc/hostname", timeout=3).close()
             return True
         return False
 
-    pid = lab.on("c1", "systemctl", "show", "-P", "MainPID", "consul.service").strip()
-    limits = lab.on("c1", "grep", "open files", f"/proc/{pid}/limits")
-    assert answers()
-    fault = states("e2e-21", "fd_exhaustion", unit="consul.service", soft=8)
-    next(fault)
-    assert not answers()
-    assert next(fault)["effective"]
-    next(fault)
-    wait_until("it answers", answers, 30)
-    assert lab.on("c1", "grep", "open files", f"/proc/{pid}/limits") == limits
+    def limit():
+        pid = lab.on("c1", "systemctl", "show", "-P", "MainPID", "rsp-e2e-files").strip()
+        return lab.on("c1", "grep", "open files", f"/proc/{pid}/limits").split()[3:5]
+
+    try:
+        wait_until("it answers", answers, 20)
+        fault = states("e2e-21", "fd_exhaustion", unit="rsp-e2e-files.service", soft=3)
+        next(fault)
+        assert not answers()
+        assert next(fault)["effective"]
+        assert limit() == ["3", "4096"]
+        next(fault)
+        wait_until("it answers", answers, 30)
+        assert limit() == ["1024", "4096"]
+    finally:
+        lab.on("c1", "systemctl", "stop", "rsp-e2e-files")
+
+
+def test_limits_that_may_not_be_changed_are_refused_before_anything_is_armed(lab):
+    params = {"unit": "consul.service", "soft": 8}
+    found = module("c1", "chaos_fault", fault="e2e-27", state="injected", kind="fd_exhaustion", ttl_s=30, params=params)
+    assert found["failed"]
+    assert "CAP_SYS_RESOURCE" in found["msg"]
+    assert left(lab, "c1") == []
 
 
 def test_a_file_system_of_its_own_fills_up_to_the_floor_and_is_as_it_was(lab):

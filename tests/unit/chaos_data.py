@@ -184,4 +184,4 @@ def host(root, run=None, **files):
     )
     for folder in ("data", "bind", "disk", "tmp"):
         (root / folder).mkdir(exist_ok=True)
-    return Look(run or (lambda _argv: (0, "", "")), root)
+    return Look(run or (lambda _argv: (0, "", "")), root, lambda _pid: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ansible_collections.rsp.platform.plugins.module_utils.chaos import deeds, model, steps
@@ -130,6 +131,21 @@ def test_descriptors_are_lowered_never_raised(tmp_path):
     assert [step["soft"] for step in plan.undo] == [1024, 1024]
     assert descriptors({**UNIT, "soft": 8}, host(tmp_path), "x").inject[0] | {"soft": 8, "hard": 4096} == {
         "do": "rlimit", "pid": 10, "start": 500, "soft": 8, "hard": 4096}  # fmt: skip
+
+
+def test_a_host_that_forbids_it_refuses_to_lower_descriptors_before_anything_is_armed(tmp_path):
+    def forbidden(_pid):
+        raise PermissionError(1, "Operation not permitted")
+
+    with pytest.raises(model.UnavailableError, match="CAP_SYS_RESOURCE"):
+        descriptors({**UNIT, "soft": 8}, replace(host(tmp_path), limits=forbidden), "x")
+
+
+def test_limits_of_a_process_that_is_gone_are_no_question_of_rights(tmp_path):
+    def gone(_pid):
+        raise ProcessLookupError
+
+    assert replace(host(tmp_path), limits=gone).may_limit(10)
 
 
 def cut(tmp_path, **params):

@@ -185,6 +185,19 @@ def test_file_descriptors_of_a_child_are_lowered_and_given_back(child):
     steps.DO["rlimit"]({**name, "soft": 9})
 
 
+def test_a_limit_that_is_as_it_should_be_is_left_alone_also_where_nobody_may_change_it(child, monkeypatch):
+    name = {**who(child), "hard": 100, "soft": 7}
+    steps.DO["rlimit"](name)
+
+    def forbidden(*_arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(steps.resource, "prlimit", forbidden)
+    steps.DO["rlimit"](name)
+    with pytest.raises(PermissionError):
+        steps.DO["rlimit"]({**name, "soft": 9})
+
+
 def test_a_name_with_brackets_is_read(tmp_path):
     tree(tmp_path, {"7/stat": stat(7, 99, "a) S 1 (b", letter="D")})
     assert steps.process_state(7, 99, tmp_path) == "D"

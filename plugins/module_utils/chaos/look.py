@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ESTABLISHED, LISTEN = "01", "0A"
 SSH_PORT = 22
@@ -49,10 +51,12 @@ class Look:
     Attributes:
         run: runs an argv list: return code, stdout, stderr.
         root: where its file system begins.
+        limits: reads the limits of a process, which takes the rights that changing them takes.
     """
 
     run: Callable[[Sequence[str]], tuple[int, str, str]]
     root: Path = Path("/")
+    limits: Callable[[int], Any] = lambda pid: resource.prlimit(pid, resource.RLIMIT_NOFILE)
 
     def text(self, path: str) -> str | None:
         """Content of a file; None when it is not there."""
@@ -73,6 +77,16 @@ class Look:
             fields = rest.split()
             found.append(Process(int(folder.name), int(fields[19]), name, int(fields[1])))
         return sorted((p for p in found if comm in (None, p.comm)), key=lambda p: (p.start, p.pid))
+
+    def may_limit(self, pid: int) -> bool:
+        """Whether limits of a process may be changed; in a container root may often change those of its own only."""
+        try:
+            self.limits(pid)
+        except PermissionError:
+            return False
+        except ProcessLookupError:  # whoever looks for it next finds that it is gone
+            return True
+        return True
 
     def has(self, program: str) -> bool:
         """Whether a program is installed."""

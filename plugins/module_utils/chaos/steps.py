@@ -109,8 +109,15 @@ def _fill(step: Step) -> None:
             left -= size
 
 
+def _squeezed(path: str) -> list[str]:
+    """Lines of a file of the kernel's, a single space between words."""
+    return [" ".join(line.split()) for line in Path(path).read_text(encoding="ascii").splitlines()]
+
+
 def _rlimit(step: Step) -> None:
-    if process_state(step["pid"], step["start"]):
+    """What is as it should be is left alone: a host that forbids the change never had it."""
+    row = f"Max open files {step['soft']} {step['hard']} files"
+    if process_state(step["pid"], step["start"]) and row not in _squeezed(f"/proc/{step['pid']}/limits"):
         resource.prlimit(step["pid"], resource.RLIMIT_NOFILE, (step["soft"], step["hard"]))
 
 

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.rsp.platform.plugins.module_utils.chaos.look import Look, Process
-from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import ChaosError, FaultPlan, Kind
+from ansible_collections.rsp.platform.plugins.module_utils.chaos.model import (
+    ChaosError,
+    FaultPlan,
+    Kind,
+    UnavailableError,
+)
 from ansible_collections.rsp.platform.plugins.module_utils.preflight.model import Option
 
 UNIT = Option(pattern=r"[A-Za-z0-9@_.:-]+\.service", required=True)
@@ -69,6 +74,9 @@ def descriptors(params: Mapping[str, Any], look: Look, _fault: str) -> FaultPlan
     """The soft limit of open files below what is open: whatever needs one more gets EMFILE."""
     inject, undo, seen = [], [], []
     for process in _chosen(params, look):
+        if not look.may_limit(process.pid):
+            rule = "this host lets nobody change the limits of another user's process (CAP_SYS_RESOURCE)"
+            raise UnavailableError(rule)
         row = next(
             line for line in (look.text(f"proc/{process.pid}/limits") or "").splitlines() if "open files" in line
         )
