@@ -249,6 +249,12 @@ def test_a_starved_unit_keeps_its_group_where_groups_are_new(tmp_path):
     assert plan.undo[0]["text"] == "8:0 rbps=max wbps=max"
 
 
+def test_a_disk_is_not_slowed_down_where_the_kernel_has_no_limit_for_it(tmp_path):
+    """Processes of version 1 are in the empty tree of version 2 too, which is no place for a limit."""
+    with pytest.raises(model.UnavailableError, match=r"io\.max is not there: version 1 of control groups"):
+        slow_disk({**UNIT, "device": "8:0", "kb_per_s": 100}, host(tmp_path), "x")
+
+
 @pytest.mark.parametrize(("plan", "params"), [(memory, {"mb": 64}), (slow_disk, {"device": "8:0", "kb_per_s": 1})])
 def test_what_old_groups_cannot_prove_is_unavailable(tmp_path, plan, params):
     look = host(tmp_path, **{"proc/10/cgroup": "5:memory,io:/system.slice/consul.service\n"})

@@ -58,6 +58,8 @@ def disk(params: Mapping[str, Any], look: Look, _fault: str) -> FaultPlan:
     device, rate = params["device"], params["kb_per_s"] << 10
     text = f"{device} rbps={rate} wbps={rate}"
     before = look.text(f"{group}/io.max")
+    if before is None:  # version 1 has no controller of that name: its processes are in the empty tree of version 2
+        raise UnavailableError(f"{group}/io.max is not there: version 1 of control groups, or no controller io")
     return FaultPlan(
         inject=({"do": "write", "path": f"{group}/io.max", "text": text},),
         undo=({"do": "write", "path": f"{group}/io.max", "text": f"{device} rbps=max wbps=max"},),
