@@ -46,9 +46,14 @@ def left(lab, host):
     return [line for line in lines if "CHAOS" in line or line.startswith("/")]
 
 
-def newest(since, reports=REPORTS):
+def recover():
+    """Undo whatever is left on any host."""
+    subprocess.run([".venv/bin/ansible-playbook", "playbooks/chaos_recover.yml"], cwd=ROOT, check=True, timeout=600)
+
+
+def newest(since):
     """The report that was written after a moment, and its directory."""
-    paths = [path for path in reports.glob("*/report.json") if path.stat().st_mtime >= since]
+    paths = [path for path in REPORTS.glob("*/report.json") if path.stat().st_mtime >= since]
     assert len(paths) == 1, paths
     return json.loads(paths[0].read_text(encoding="utf-8"))["reports"][0], paths[0].parent
 
@@ -85,7 +90,7 @@ def tools():
 def whole_before_and_clean_after(lab, whole):
     wait_until("both services are whole", whole, 300)
     yield
-    subprocess.run([".venv/bin/ansible-playbook", "playbooks/chaos_recover.yml"], cwd=ROOT, check=True, timeout=600)
+    recover()
     for host in (*MEMBERS, "ops"):
         assert left(lab, host) == []
     wait_until("both services are whole", whole, 300)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import urllib.request
 from pathlib import Path
 
 import pytest
-from breaking import left, module
-from lab import ROOT, wait_until
+from breaking import left, module, recover
+from lab import wait_until
 
 pytestmark = pytest.mark.usefixtures("tools", "whole_before_and_clean_after")
 PLACE = "/run/rsp-e2e-disk"
@@ -135,7 +134,7 @@ def test_whatever_is_left_on_any_host_is_found_and_undone_without_any_memory_of_
     ):
         found = module(host, "chaos_fault", fault=name, state="injected", kind=kind, ttl_s=900, params=params)
         assert found.get("changed"), found
-    subprocess.run([".venv/bin/ansible-playbook", "playbooks/chaos_recover.yml"], cwd=ROOT, check=True, timeout=600)
+    recover()
     assert [left(lab, host) for host in ("b1", "c1")] == [[], []]
     assert {host: lab.on(host, "iptables", "-S") for host in rules} == rules
     assert lab.on("c1", "systemctl", "is-active", "consul.service") == "active"
